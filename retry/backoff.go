@@ -93,9 +93,6 @@ func Do(ctx context.Context, p Policy, op func(ctx context.Context) error) error
 
 // sleep waits for d and reports whether ctx let it.
 func sleep(ctx context.Context, d time.Duration) bool {
-	if ctx.Err() != nil {
-		return false // also when d is 0 and both are ready
-	}
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {

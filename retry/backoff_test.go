@@ -93,6 +93,10 @@ func TestAnyPolicy(t *testing.T) {
 			require.LessOrEqual(rt, d, limit)
 		}
 	})
+	huge := Policy{Initial: math.MaxInt64, Max: math.MaxInt64, Jitter: 1}.New()
+	for range 20 {
+		require.GreaterOrEqual(t, huge.Next(), time.Duration(0))
+	}
 	require.Equal(t, DefaultPolicy().Initial, Policy{}.New().Next(), "the zero value is the default without jitter")
 }
 

@@ -109,6 +109,13 @@ func TestDamagedDetails(t *testing.T) {
 	require.Equal(t, Gone, a.Class)
 }
 
+// If this failed, a stream that only the StorageError names would pass for a missing
+// table, and the partition would be blocked instead of in doubt or in a new epoch.
+func TestEntityOfStorageError(t *testing.T) {
+	err := statusErr(t, codes.NotFound, "Requested entity was not found.", &storagepb.StorageError{Entity: stream})
+	require.Equal(t, Gone, FromError(err, nil).Class)
+}
+
 // If this failed, recovery would compare with an end that the service never named:
 // acknowledge rows that are not there, or stop over a conflict that is none.
 func TestExpected(t *testing.T) {
