@@ -112,6 +112,11 @@ type Payload struct {
 	Segment uint32 // 0: none
 	Offset  int64  // of the frame in the segment
 	Length  int64  // of the frame, header included
+
+	// Frame is the frame's number, never given twice in a ledger's life. The
+	// frame's header repeats it, so that bytes of an earlier use of the same place
+	// are not taken for these rows.
+	Frame uint64
 }
 
 // Seal is the durable word that a stream will be finalized, by whom, and what

@@ -1,0 +1,324 @@
+package ledger
+
+import (
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"go.etcd.io/bbolt"
+)
+
+// Group commit. Callers submit writes to the queue; the committer takes all that
+// wait, applies them in order to its mirror and to one bbolt transaction, syncs
+// the segments that the bound payloads are in, and commits. The notifier then
+// calls back, while the committer works on the next group. There is no artificial
+// delay: the group is what came while the group before it was being committed.
+
+// write is one of the few changes that exist.
+type write interface {
+	// apply checks the write and then makes it in the mirror and the transaction.
+	// An *InvariantError means that it changed nothing; any other error fails the
+	// whole group.
+	apply(t *transaction) error
+	// finish tells the caller.
+	finish(err error)
+}
+
+type pending struct {
+	write write
+	err   error
+}
+
+// queue holds the writes that wait for the committer. It is bounded by its
+// callers' windows.
+type queue struct {
+	wake chan struct{} // capacity 1: something came, or the queue was closed
+
+	mu      sync.Mutex // guards what follows; never held while anything is waited for
+	waiting []pending
+	spare   []pending // an emptied group, to be filled again
+	closed  error     // why no more writes are taken
+}
+
+// submit hands a write to the committer. When the queue is closed, the write is
+// finished from a goroutine of its own, because the caller may hold locks.
+func (q *queue) submit(w write) {
+	q.mu.Lock()
+	if closed := q.closed; closed != nil {
+		q.mu.Unlock()
+		go w.finish(closed)
+		return
+	}
+	q.waiting = append(q.waiting, pending{write: w})
+	first := len(q.waiting) == 1
+	q.mu.Unlock()
+	if first {
+		q.ring()
+	}
+}
+
+func (q *queue) ring() {
+	select {
+	case q.wake <- struct{}{}:
+	default:
+	}
+}
+
+// take waits for writes and returns all there are; nil when the queue is closed
+// and empty.
+func (q *queue) take() []pending {
+	for {
+		q.mu.Lock()
+		group := q.waiting
+		if len(group) > 0 {
+			q.waiting, q.spare = q.spare, nil
+		}
+		closed := q.closed
+		q.mu.Unlock()
+		if len(group) > 0 {
+			return group
+		}
+		if closed != nil {
+			return nil
+		}
+		<-q.wake
+	}
+}
+
+// recycle gives back a group that was taken.
+func (q *queue) recycle(group []pending) {
+	clear(group)
+	q.mu.Lock()
+	if q.spare == nil {
+		q.spare = group[:0]
+	}
+	q.mu.Unlock()
+}
+
+func (q *queue) close(why error) {
+	q.mu.Lock()
+	if q.closed == nil {
+		q.closed = why
+	}
+	q.mu.Unlock()
+	q.ring()
+}
+
+// committer owns the mirror and is the only one that writes to bbolt.
+type committer struct {
+	ledger   *Ledger
+	mirror   *mirror
+	t        transaction      // of the group at hand, reused
+	finished chan<- []pending // to the notifier, unbuffered: it is at most one group behind
+}
+
+func (c *committer) run() {
+	defer close(c.finished)
+	debug.SetPanicOnFault(true) // a file truncated under us is an error, not the end
+	for {
+		group := c.ledger.queue.take()
+		if group == nil {
+			return
+		}
+		c.commit(group)
+		c.finished <- group
+	}
+}
+
+// notify calls back for each group in turn.
+func (l *Ledger) notify(finished <-chan []pending) {
+	for group := range finished {
+		for i := range group {
+			group[i].write.finish(group[i].err)
+		}
+		l.queue.recycle(group)
+	}
+}
+
+// commit decides every write of the group. A failure is sticky (invariant 7):
+// what the disk holds is unknown, so nothing is written any more.
+func (c *committer) commit(group []pending) {
+	err := c.ledger.Err()
+	if err == nil {
+		if err = c.transact(group); err == nil {
+			return
+		}
+		err = c.ledger.fail(err)
+	}
+	for i := range group {
+		group[i].err = err
+	}
+}
+
+func (c *committer) transact(group []pending) (err error) {
+	l := c.ledger
+	tx, err := l.db.Begin(true)
+	if err != nil {
+		return fmt.Errorf("begin: %w", err)
+	}
+	defer func() {
+		if cause := recover(); cause != nil { // bbolt panics on damaged pages
+			err = fmt.Errorf("%w: %v", ErrCorrupt, cause)
+		}
+		if err != nil || !c.t.changed {
+			l.rollback(tx)
+		}
+	}()
+	c.t.begin(tx, c.mirror, l)
+	for i := range group {
+		group[i].err = group[i].write.apply(&c.t)
+		var refused *InvariantError
+		if group[i].err != nil && !errors.As(group[i].err, &refused) {
+			return group[i].err
+		}
+	}
+	if !c.t.changed {
+		return nil
+	}
+	if err := c.t.flush(); err != nil {
+		return err
+	}
+	if err := l.segments.sync(l.hooks.sync); err != nil {
+		return err
+	}
+	if err := l.hooks.commit(tx.Commit); err != nil {
+		return fmt.Errorf("commit: %w", err)
+	}
+	l.segments.drop(c.t.dropped)
+	return nil
+}
+
+// rollback ends a transaction that was not committed. When bbolt can't even do
+// that, its lock is never free again and Close must not wait for it.
+func (l *Ledger) rollback(tx *bbolt.Tx) {
+	defer func() {
+		if recover() != nil {
+			l.wedged = true
+		}
+	}()
+	_ = tx.Rollback() // ErrTxClosed after a failed commit
+}
+
+// transaction is one group's bbolt transaction together with the mirror.
+type transaction struct {
+	*mirror
+	segments *segments
+	identity Identity
+	now      time.Time
+
+	tx         *bbolt.Tx
+	partitionB *bbolt.Bucket
+	intentB    *bbolt.Bucket
+
+	arena   []byte       // encoded partition records of the group
+	dirty   []*partition // their records are put by flush, once each
+	dropped []Payload    // free after the commit
+	changed bool         // there is something to commit
+}
+
+func (t *transaction) begin(tx *bbolt.Tx, m *mirror, l *Ledger) {
+	*t = transaction{
+		mirror: m, segments: l.segments, identity: l.identity, now: time.Now().UTC(),
+		tx: tx, partitionB: tx.Bucket(partitionBucket), intentB: tx.Bucket(intentBucket),
+		arena: t.arena[:0], dirty: t.dirty[:0], dropped: t.dropped[:0],
+	}
+}
+
+// find returns the partition with this ID when epoch is its present one.
+func (t *transaction) find(op string, id ID, epoch uint64) (*partition, error) {
+	p := t.partitions[id]
+	if p == nil {
+		return nil, &InvariantError{Op: op, ID: id, Epoch: epoch, Detail: "no partition has this id"}
+	}
+	if p.record.Epoch != epoch {
+		return p, p.refuse(op, epoch, fmt.Sprintf("the partition is in epoch %d", p.record.Epoch))
+	}
+	return p, nil
+}
+
+func (p *partition) refuse(op string, epoch uint64, detail string) error {
+	return &InvariantError{Op: op, Key: p.record.Key, ID: p.record.ID, Epoch: epoch, Detail: detail}
+}
+
+// touch has the partition's record put before the transaction ends.
+func (t *transaction) touch(p *partition) {
+	t.changed = true
+	if !p.dirty {
+		p.dirty = true
+		t.dirty = append(t.dirty, p)
+	}
+}
+
+// putIntent stores an encoded intent.
+func (t *transaction) putIntent(key *numbers, record []byte) error {
+	if err := t.intentB.Put(key[:], record); err != nil {
+		return fmt.Errorf("put an intent: %w", err)
+	}
+	return nil
+}
+
+// deleteIntents removes the first n open intents of p from the file, in key
+// order, and notes their payloads. The mirror is the caller's to change.
+func (t *transaction) deleteIntents(p *partition, n int) error {
+	for i := range p.open[:n] {
+		in := &p.open[i]
+		key := makeNumbers(p.record.ID, uint64(in.Start))
+		if err := t.intentB.Delete(key[:]); err != nil {
+			return fmt.Errorf("delete an intent: %w", err)
+		}
+		if in.Payload.Segment != 0 {
+			t.dropped = append(t.dropped, in.Payload)
+		}
+	}
+	return nil
+}
+
+// retire notes a stream that is not used any more.
+func (t *transaction) retire(p *partition, rows int64, reason Reason) error {
+	r := Retired{Key: p.record.Key, Epoch: p.record.Epoch, Stream: p.record.Stream, Rows: rows, Reason: reason, At: t.now}
+	key := makeNumbers(p.record.ID, r.Epoch)
+	if err := t.tx.Bucket(retiredBucket).Put(key[:], appendRetired(nil, &key, &r)); err != nil {
+		return fmt.Errorf("put a retired stream: %w", err)
+	}
+	delete(t.streams, r.Stream)
+	return nil
+}
+
+// putSchema stores a descriptor that isn't there yet.
+func (t *transaction) putSchema(f Fingerprint, descriptor []byte) error {
+	if _, known := t.schemas[f]; known {
+		return nil
+	}
+	if err := t.tx.Bucket(schemaBucket).Put(f[:], appendSchema(nil, &f, descriptor)); err != nil {
+		return fmt.Errorf("put a schema: %w", err)
+	}
+	t.schemas[f] = struct{}{}
+	t.changed = true
+	return nil
+}
+
+func (t *transaction) putHead() error {
+	if err := t.tx.Bucket(headBucket).Put(headKey, appendHead(nil, &t.head)); err != nil {
+		return fmt.Errorf("put the ledger's head: %w", err)
+	}
+	return nil
+}
+
+// flush puts the records of the partitions that were touched.
+func (t *transaction) flush() error {
+	for _, p := range t.dirty {
+		p.dirty = false
+		if t.partitions[p.record.ID] != p {
+			continue // retired in this group
+		}
+		p.record.Updated = t.now
+		from := len(t.arena)
+		t.arena = appendPartition(t.arena, p.key, &p.record)
+		if err := t.partitionB.Put(p.key, t.arena[from:]); err != nil {
+			return fmt.Errorf("put a partition: %w", err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,306 @@
+// Package ledger keeps, durably and for one process at a time, what a writer must
+// remember to append every row exactly once: which offsets of a partition's stream
+// are bound to which batch, and how far they were acknowledged.
+//
+// Open comes first and makes the file when there is none. For each partition,
+// Partition tells what is known, or OpenEpoch starts it. Then, batch by batch:
+// Freeze (only when the source cannot be read twice), Bind before anything is sent,
+// Acknowledge when it has landed. A stream is replaced with Seal and then Settle; a
+// partition that is finished goes with Retire. Close comes last.
+//
+// The writes return at once and call back when they are on disk: one goroutine
+// merges all that wait into one bbolt transaction (commit.go). Every write checks
+// the invariants it relies on and is refused with an *InvariantError when its
+// caller is wrong. After a failed commit nothing is written any more (invariant 7):
+// Failed and Err tell, and the next Open reads what the disk really holds.
+//
+// A ledger is the file at its path, the one-line file <path>.incarnation that shows
+// whether it was moved or restored (invariant 8), and, with frozen partitions, the
+// folder <path>.segments. FORMAT.md describes their bytes.
+package ledger
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+
+	"go.etcd.io/bbolt"
+)
+
+// Options are for Open; nil means the defaults.
+type Options struct {
+	// SegmentBytes is the size of a payload segment, and so the limit of a frozen
+	// batch. It is rounded up to pages of 4096 bytes; 0 means 64 MiB.
+	SegmentBytes int64
+
+	hooks hooks
+}
+
+// hooks let tests of this package fail what the disk would have to fail. They are
+// given the step and return its outcome.
+type hooks struct {
+	commit func(func() error) error // of bbolt
+	sync   func(func() error) error // of a segment
+}
+
+func run(step func() error) error { return step() }
+
+// Ledger is an open ledger. All methods are safe for concurrent use.
+type Ledger struct {
+	path     string
+	readOnly bool
+	identity Identity
+	head     head // as it was written on opening
+	db       *bbolt.DB
+	file     *os.File // bbolt's, which closes it
+	segments *segments
+	hooks    hooks
+
+	queue  queue
+	ended  sync.WaitGroup // committer and notifier
+	wedged bool           // bbolt's lock is lost; the committer's until it has ended
+
+	failed  chan struct{} // closed once failure is set
+	failure atomic.Pointer[error]
+
+	closing sync.Once
+	closed  error // what Close returns
+}
+
+// Open opens the ledger at path for writing, and makes it when there is none. The
+// file is checked whole before it is used. Every opening is a new incarnation.
+//
+// It returns ErrInUse within a second when somebody has the ledger, ErrCorrupt when
+// it is damaged, ErrNewer when a newer program wrote it, each wrapped with the path;
+// and other errors for files that it will not touch, such as those that others can
+// read.
+func Open(path string, opt *Options) (*Ledger, error) {
+	o := Options{}
+	if opt != nil {
+		o = *opt
+	}
+	if o.SegmentBytes < 0 {
+		return nil, fmt.Errorf("open ledger %s: segments of %d bytes", path, o.SegmentBytes)
+	}
+	if o.SegmentBytes == 0 {
+		o.SegmentBytes = 64 << 20
+	}
+	o.SegmentBytes = alignFrame(o.SegmentBytes)
+	if o.hooks.commit == nil {
+		o.hooks.commit = run
+	}
+	if o.hooks.sync == nil {
+		o.hooks.sync = run
+	}
+	return open(path, o, false)
+}
+
+// OpenReadOnly opens the ledger at path to look at it: nothing is written, not even
+// the incarnation, and the writes are refused with ErrClosed. Several readers may
+// have a ledger open; a writer and a reader exclude each other with ErrInUse.
+// Records are not checked before they are read, so that Check can report them all.
+func OpenReadOnly(path string) (*Ledger, error) {
+	return open(path, Options{}, true)
+}
+
+func open(path string, o Options, readOnly bool) (*Ledger, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return nil, fmt.Errorf("open ledger: %w", err)
+	}
+	f, info, err := openFile(path, readOnly)
+	if err != nil {
+		return nil, err
+	}
+	l := &Ledger{path: path, readOnly: readOnly, file: f, hooks: o.hooks, failed: make(chan struct{})}
+	l.queue.wake = make(chan struct{}, 1)
+	l.segments = &segments{dir: path + ".segments", size: o.SegmentBytes, readOnly: readOnly, frame: random()}
+	if err := l.start(info); err != nil {
+		err = fmt.Errorf("open ledger %s: %w", path, err)
+		if l.db == nil {
+			return nil, errors.Join(err, f.Close())
+		}
+		return nil, errors.Join(err, l.segments.close(), l.db.Close())
+	}
+	return l, nil
+}
+
+// start takes the locked file into use.
+func (l *Ledger) start(info os.FileInfo) error {
+	if !l.readOnly {
+		// After a failed sync the page cache may hold what the disk does not
+		// (invariant 7); from here on they agree.
+		if err := l.file.Sync(); err != nil {
+			return fmt.Errorf("sync: %w", err)
+		}
+	}
+	if err := checkPages(l.file, info.Size()); err != nil {
+		return err
+	}
+	if err := l.openBolt(); err != nil {
+		return err
+	}
+	var c *contents
+	err := l.view(func(tx *bbolt.Tx) (err error) {
+		c, err = readContents(tx)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if l.readOnly {
+		l.head, l.identity = c.head, c.head.Identity
+		l.segments.ledger = l.head.ID
+		l.queue.close(fmt.Errorf("ledger %s: opened for reading only: %w", l.path, ErrClosed))
+		return l.segments.load(map[Payload]reference{})
+	}
+	if n := len(c.violations); n > 0 {
+		return fmt.Errorf("%w: %v (%d findings; `eowriter ledger check` lists them)", ErrCorrupt, c.violations[0], n)
+	}
+	if err := l.arrive(c, info); err != nil {
+		return err
+	}
+	l.segments.ledger = l.head.ID
+	if err := l.segments.load(c.payloads()); err != nil {
+		return err
+	}
+	finished := make(chan []pending)
+	committer := &committer{ledger: l, mirror: c.mirror(), finished: finished}
+	l.ended.Go(committer.run)
+	l.ended.Go(func() { l.notify(finished) })
+	return nil
+}
+
+// openBolt gives the file to bbolt, which panics on what checkPages would not know.
+func (l *Ledger) openBolt() (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if cause := recover(); cause != nil {
+			err = fmt.Errorf("%w: %v", ErrCorrupt, cause)
+		}
+	}()
+	l.db, err = bbolt.Open(l.path, 0o600, boltOptions(l.file, l.readOnly))
+	return err
+}
+
+// arrive counts the incarnation, first in the ledger and then beside it.
+func (l *Ledger) arrive(c *contents, info os.FileInfo) error {
+	companion, found, err := readCompanion(l.path, c.head.ID)
+	if err != nil {
+		return err
+	}
+	c.head.arrive(placeOf(info), companion, found)
+	l.head, l.identity = c.head, c.head.Identity
+	err = l.db.Update(func(tx *bbolt.Tx) error {
+		return tx.Bucket(headBucket).Put(headKey, appendHead(nil, &l.head))
+	})
+	if err != nil {
+		return fmt.Errorf("write the incarnation: %w", err)
+	}
+	return writeCompanion(l.path, l.head.ID, l.head.Incarnation)
+}
+
+// ID is the ledger's name for itself: 16 hexadecimal digits, drawn when it was made.
+func (l *Ledger) ID() string { return fmt.Sprintf("%016x", l.head.ID) }
+
+// Path is the ledger's file, as an absolute path.
+func (l *Ledger) Path() string { return l.path }
+
+// Identity is that of the ledger in its present place. A partition with another
+// Owner is suspicious: the ledger was moved, copied or restored (invariant 8). A
+// ledger that was opened for reading has the identity that it was last opened with.
+func (l *Ledger) Identity() Identity { return l.identity }
+
+// Incarnation counts the openings for writing; the first is 1.
+func (l *Ledger) Incarnation() uint64 { return l.head.Incarnation }
+
+// Failed is closed when a commit or a sync has failed; Err then says why.
+func (l *Ledger) Failed() <-chan struct{} { return l.failed }
+
+// Err is nil until the ledger has failed; then it wraps ErrFailed and the cause.
+func (l *Ledger) Err() error {
+	if err := l.failure.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// fail makes a failure sticky. Only the committer calls it, once.
+func (l *Ledger) fail(cause error) error {
+	err := fmt.Errorf("ledger %s: %w: %w; what the disk holds is unknown: stop, repair the cause, start again", l.path, ErrFailed, cause)
+	l.failure.Store(&err)
+	close(l.failed)
+	return err
+}
+
+// Freeze writes a batch's rows to a segment, without copying them, in the caller's
+// goroutine. They become durable with the Bind that carries the payload; a payload
+// that no Bind carried must be given to Release. The rows are not kept.
+//
+// An error is not sticky: a full disk, for instance, refuses this batch alone.
+func (l *Ledger) Freeze(rows [][]byte) (Payload, error) {
+	if err := l.Err(); err != nil {
+		return Payload{}, err
+	}
+	if l.readOnly {
+		return Payload{}, fmt.Errorf("ledger %s: opened for reading only: %w", l.path, ErrClosed)
+	}
+	p, err := l.segments.put(rows)
+	if err != nil {
+		return Payload{}, fmt.Errorf("ledger %s: freeze %d rows: %w", l.path, len(rows), err)
+	}
+	return p, nil
+}
+
+// Release gives up a payload that no Bind carried, or whose Bind was refused.
+func (l *Ledger) Release(p Payload) { l.segments.release(p) }
+
+// Rows reads the frozen rows of a batch, all of them also when the intent is for a
+// part. They are the caller's. It returns ErrCorrupt when the segment doesn't hold
+// them. The payload must be that of an open intent, or one that is held.
+func (l *Ledger) Rows(p Payload) ([][]byte, error) {
+	rows, err := l.segments.get(p)
+	if err != nil {
+		return nil, fmt.Errorf("ledger %s: %w", l.path, err)
+	}
+	return rows, nil
+}
+
+// Close commits what was submitted, waits for all calls back, and closes the
+// files. Writes submitted later are refused with ErrClosed. It returns the failure
+// of a ledger that has failed, and the same again when it is called again.
+func (l *Ledger) Close() error {
+	l.closing.Do(func() {
+		l.queue.close(fmt.Errorf("ledger %s: %w", l.path, ErrClosed))
+		l.ended.Wait()
+		l.closed = errors.Join(l.Err(), l.settleMeta(), l.segments.close(), l.closeBolt())
+	})
+	return l.closed
+}
+
+// settleMeta commits once more, without a change, so that both of bbolt's meta
+// pages describe the same ledger: damage to one of them while the ledger is closed
+// does not silently bring back the state before the last commit.
+func (l *Ledger) settleMeta() (err error) {
+	if l.readOnly || l.Err() != nil {
+		return nil
+	}
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if cause := recover(); cause != nil {
+			err = fmt.Errorf("%w: %v", ErrCorrupt, cause)
+		}
+	}()
+	return l.db.Update(func(*bbolt.Tx) error { return nil })
+}
+
+func (l *Ledger) closeBolt() error {
+	if l.wedged {
+		return l.file.Close() // db.Close would wait for the lost lock
+	}
+	return l.db.Close()
+}

@@ -1,0 +1,114 @@
+package ledger
+
+import (
+	"fmt"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Limits on what one record may hold. A write beyond them is refused.
+const (
+	maxTable      = 1024     // bytes of Key.Table
+	maxName       = 200      // bytes of Key.Name
+	maxStream     = 1024     // bytes of a stream's name
+	maxPosition   = 64 << 10 // bytes of a source position
+	maxParts      = 10_000   // of one batch
+	maxDetail     = 4 << 10  // bytes of Seal.Detail
+	maxRejected   = 100_000  // rows named in a seal
+	maxMessage    = 4 << 10  // bytes of Rejected.Message
+	maxDescriptor = 8 << 20  // bytes; AppendRows carries it, and ends at 10 MiB
+	maxOffset     = 1 << 62  // where the probe appends: real rows stay below
+	maxFile       = 2<<30 - 1
+)
+
+// badKey says what is wrong with a key, or nothing.
+func badKey(k Key) string {
+	if len(k.Table) == 0 || len(k.Table) > maxTable || !plain(k.Table) {
+		return fmt.Sprintf("the table's name must be 1 to %d bytes of UTF-8 without control characters", maxTable)
+	}
+	if len(k.Name) == 0 || len(k.Name) > maxName || !plain(k.Name) {
+		return fmt.Sprintf("the partition's name must be 1 to %d bytes of UTF-8 without control characters", maxName)
+	}
+	return ""
+}
+
+func plain(s string) bool {
+	if !utf8.ValidString(s) {
+		return false
+	}
+	for _, r := range s {
+		if unicode.IsControl(r) {
+			return false
+		}
+	}
+	return true
+}
+
+func badStream(name string) string {
+	if name == "" || len(name) > maxStream {
+		return fmt.Sprintf("a stream's name must have 1 to %d bytes, not %d", maxStream, len(name))
+	}
+	return ""
+}
+
+// badIntent says what is wrong with an intent by itself.
+func badIntent(in *Intent) string {
+	switch {
+	case in.Start < 0 || in.Rows <= 0 || in.Start > maxOffset-in.Rows:
+		return fmt.Sprintf("offsets [%d, %d+%d) are no range below 2^62", in.Start, in.Start, in.Rows)
+	case in.From < 0 || in.Of > maxOffset || in.From > in.Of-in.Rows:
+		return fmt.Sprintf("rows [%d, %d+%d) are not inside a batch of %d", in.From, in.From, in.Rows, in.Of)
+	case in.Bytes < 0:
+		return "a negative number of bytes"
+	case len(in.Before) > maxPosition || len(in.After) > maxPosition:
+		return fmt.Sprintf("a position is longer than %d bytes", maxPosition)
+	case len(in.Parts) > maxParts:
+		return fmt.Sprintf("more than %d parts", maxParts)
+	case in.Payload.Segment == 0 && in.Payload != Payload{}:
+		return "a payload without a segment"
+	case in.Payload.Offset < 0 || in.Payload.Length < 0:
+		return "a payload at a negative place"
+	}
+	return badParts(in)
+}
+
+func badParts(in *Intent) string {
+	if len(in.Parts) == 0 {
+		return ""
+	}
+	left := in.Of
+	for i := range in.Parts {
+		p := &in.Parts[i]
+		if p.Rows <= 0 || p.Rows > left {
+			return fmt.Sprintf("the rows of part %d don't fit the batch", i)
+		}
+		if len(p.Before) > maxPosition || len(p.After) > maxPosition {
+			return fmt.Sprintf("a position of part %d is longer than %d bytes", i, maxPosition)
+		}
+		left -= p.Rows
+	}
+	if left != 0 {
+		return fmt.Sprintf("the parts carry %d rows less than the batch", left)
+	}
+	return ""
+}
+
+func badSeal(s *Seal) string {
+	if bad := badStream(s.Successor); bad != "" {
+		return bad
+	}
+	switch {
+	case s.Reason < TakeOver || s.Reason > Lagging:
+		return fmt.Sprintf("reason %d is none for a seal", s.Reason)
+	case len(s.Detail) > maxDetail:
+		return fmt.Sprintf("a detail of more than %d bytes", maxDetail)
+	case len(s.Rejected) > maxRejected:
+		return fmt.Sprintf("more than %d rejected rows", maxRejected)
+	}
+	for i := range s.Rejected {
+		if s.Rejected[i].Offset < 0 || len(s.Rejected[i].Message) > maxMessage {
+			return fmt.Sprintf("rejected row %d has a negative offset or a message of more than %d bytes", i, maxMessage)
+		}
+	}
+	return ""
+}

@@ -1,0 +1,160 @@
+package ledger
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+)
+
+// mirror is what the committer knows of the ledger without reading it. Open loads
+// it; from then on only the committer's goroutine touches it. While a transaction
+// runs it is ahead of the disk, and after a failed one it is not used again.
+type mirror struct {
+	head       head
+	partitions map[ID]*partition
+	ids        map[Key]ID
+	streams    map[string]ID // streams owned or named by a seal
+	schemas    map[Fingerprint]struct{}
+}
+
+// partition is one partition in the mirror. Slices in it are never written to.
+type partition struct {
+	record  Partition
+	key     []byte   // of the record, encoded
+	open    []Intent // in order; they tile [record.Acked, record.Next)
+	reached []byte   // the position after the newest batch
+	dirty   bool     // the record is to be put before the transaction ends
+}
+
+func newMirror() *mirror {
+	return &mirror{
+		partitions: map[ID]*partition{}, ids: map[Key]ID{},
+		streams: map[string]ID{}, schemas: map[Fingerprint]struct{}{},
+	}
+}
+
+func (m *mirror) add(p *partition) {
+	m.partitions[p.record.ID] = p
+	m.ids[p.record.Key] = p.record.ID
+	m.streams[p.record.Stream] = p.record.ID
+	if p.record.Seal != nil {
+		m.streams[p.record.Seal.Successor] = p.record.ID
+	}
+}
+
+// acknowledge moves the first n open intents of p below Acked.
+func (p *partition) acknowledge(n int) {
+	r := &p.record
+	for i := range p.open[:n] {
+		in := &p.open[i]
+		r.Rows += in.Rows
+		r.Acked = in.End()
+		if in.From+in.Rows == in.Of { // the batch has landed whole
+			if in.After != nil {
+				r.Position = in.After
+			}
+			r.Last = &Append{
+				Before: in.Before, After: in.After, Digest: in.Digest,
+				Stream: r.Stream, Epoch: r.Epoch, Offset: in.Start, Rows: in.Rows,
+			}
+		}
+	}
+	clear(p.open[:n]) // let go of their positions
+	p.open = p.open[n:]
+}
+
+// follows says why in can't come after prev, an intent of the same partition, or
+// after nothing when prev is nil. The rule of positions, used by Bind, Settle,
+// Open and Check alike: every part of a batch has the position that was reached
+// before the batch as its Before, and the position moves to After with the
+// batch's last part. Frozen batches may go without positions: a nil Before is not
+// compared, and a nil After moves nothing.
+func follows(prev, in *Intent, reached []byte, mode Mode) string {
+	switch {
+	case prev != nil && prev.From+prev.Rows < prev.Of:
+		if !sameBatch(prev, in) || in.From != prev.From+prev.Rows {
+			return fmt.Sprintf("offset %d does not go on with the batch that offset %d left unfinished", in.Start, prev.Start)
+		}
+	case prev != nil && in.From != 0:
+		return fmt.Sprintf("offset %d starts inside a batch", in.Start)
+	}
+	if (mode == Replayable || in.Before != nil) && !bytes.Equal(in.Before, reached) {
+		return fmt.Sprintf("the position before offset %d is not the one that was reached", in.Start)
+	}
+	if mode == Replayable && in.After == nil {
+		return fmt.Sprintf("no position after offset %d", in.Start)
+	}
+	if frozen := in.Payload.Segment != 0; frozen != (mode == Frozen) {
+		return "a frozen partition's intents need a payload, a replayable one's must have none"
+	}
+	return ""
+}
+
+// reach is the position reached when in was the newest intent.
+func reach(in *Intent, reached []byte) []byte {
+	if in.From+in.Rows == in.Of && in.After != nil {
+		return in.After
+	}
+	return reached
+}
+
+// sameBatch says whether two intents carry rows of the same batch. The encoder and
+// the encoded size may differ: a rotation may encode anew.
+func sameBatch(a, b *Intent) bool {
+	return a.Digest == b.Digest && a.Of == b.Of && a.Schema == b.Schema && a.Payload == b.Payload &&
+		samePosition(a.Before, b.Before) && samePosition(a.After, b.After) &&
+		slices.EqualFunc(a.Parts, b.Parts, func(x, y Part) bool {
+			return x.Rows == y.Rows && x.Digest == y.Digest &&
+				samePosition(x.Before, y.Before) && samePosition(x.After, y.After)
+		})
+}
+
+// samePosition tells no position from an empty one.
+func samePosition(a, b []byte) bool { return (a == nil) == (b == nil) && bytes.Equal(a, b) }
+
+// verify says in which ways the partition breaks the invariants.
+func (p *partition) verify() (found []string) {
+	report := func(format string, args ...any) { found = append(found, fmt.Sprintf(format, args...)) }
+	r := &p.record
+	if bad := badKey(r.Key); bad != "" {
+		report("%s", bad)
+	}
+	if r.ID == 0 || r.Epoch == 0 || r.Stream == "" || (r.Mode != Frozen && r.Mode != Replayable) {
+		report("id %d, epoch %d, stream %q, mode %d are not all set", r.ID, r.Epoch, r.Stream, r.Mode)
+	}
+	if r.Rows < r.Acked {
+		report("%d rows over all epochs, but %d in this one", r.Rows, r.Acked)
+	}
+	if s := r.Seal; s != nil {
+		if bad := badSeal(s); bad != "" {
+			report("seal: %s", bad)
+		}
+		if s.Successor == r.Stream {
+			report("the stream is its own successor")
+		}
+	}
+	next, reached := r.Acked, r.Position
+	var prev *Intent
+	for i := range p.open {
+		in := &p.open[i]
+		if bad := badIntent(in); bad != "" {
+			report("intent at %d: %s", in.Start, bad)
+			return found
+		}
+		if in.Start != next {
+			report("the open intents leave or share offsets: [%d, %d) follows %d", in.Start, in.End(), next)
+		}
+		if bad := follows(prev, in, reached, r.Mode); bad != "" {
+			report("%s", bad)
+		}
+		next, reached, prev = in.End(), reach(in, reached), in
+	}
+	if next != r.Next {
+		report("the open intents end at %d, the record says %d", next, r.Next)
+	}
+	if prev != nil && prev.From+prev.Rows != prev.Of {
+		report("the last batch is not bound whole")
+	}
+	p.reached = reached
+	return found
+}

@@ -1,0 +1,196 @@
+package ledger
+
+import (
+	"fmt"
+	"slices"
+)
+
+// Settlement is what is known of a sealed stream after it was finalized.
+type Settlement struct {
+	Rows int64    // FinalizeWriteStream's count
+	Rest []Intent // what is bound anew at offset 0 of the successor, tiling [0, n) without gap
+}
+
+// Seal makes durable that the partition's stream will be finalized, and what
+// succeeds it (step R2). The ledger fills in s.Owner with its Identity, and s.At
+// when it is zero. Sealing again with the same successor changes nothing, not even
+// the owner (history 6: only a take-over's own seal carries the new identity);
+// with another successor it is refused. For done, see Bind.
+func (l *Ledger) Seal(id ID, epoch uint64, s Seal, done func(error)) {
+	w := &sealWrite{id: id, epoch: epoch, seal: s, bad: badSeal(&s), done: done}
+	w.seal.Rejected = slices.Clone(s.Rejected)
+	l.queue.submit(w)
+}
+
+type sealWrite struct {
+	id    ID
+	epoch uint64
+	seal  Seal
+	bad   string
+	done  func(error)
+}
+
+func (w *sealWrite) finish(err error) { w.done(err) }
+
+func (w *sealWrite) apply(t *transaction) error {
+	p, err := t.find("seal", w.id, w.epoch)
+	if err != nil {
+		return err
+	}
+	if w.bad != "" {
+		return p.refuse("seal", w.epoch, w.bad)
+	}
+	if sealed := p.record.Seal; sealed != nil {
+		if sealed.Successor == w.seal.Successor {
+			return nil
+		}
+		return p.refuse("seal", w.epoch, "the stream is sealed already, with another successor")
+	}
+	if _, taken := t.streams[w.seal.Successor]; taken {
+		return p.refuse("seal", w.epoch, "the successor is a stream in use")
+	}
+	s := w.seal
+	s.Owner = t.identity
+	if s.At.IsZero() {
+		s.At = t.now
+	}
+	p.record.Seal = &s
+	t.streams[s.Successor] = p.record.ID
+	t.touch(p)
+	return nil
+}
+
+// Settle ends a rotation (step R4), in one transaction: the count acknowledges the
+// intents below it, what is left is bound anew at offset 0 of the successor, and
+// the successor becomes the partition's stream in the next epoch, owned by whoever
+// sealed.
+//
+// It needs a seal. A count inside an intent, below Acked or above Next is refused
+// with an *InvariantError: a conflict. s.Rest must carry exactly the intents above
+// the count, in order and renumbered from 0, each with the same digest, positions,
+// schema, parts and payload; one may be divided into consecutive parts whose rows
+// add up to it. The encoder's version and Bytes may change. The ledger keeps
+// s.Rest's slices.
+//
+// done gets the partition as the transaction left it; see Bind.
+func (l *Ledger) Settle(id ID, epoch uint64, s Settlement, done func(Partition, error)) {
+	w := &settleWrite{id: id, epoch: epoch, rows: s.Rows, rest: slices.Clone(s.Rest), done: done}
+	for i := range w.rest {
+		in := &w.rest[i]
+		if w.bad = badIntent(in); w.bad != "" {
+			break
+		}
+		key := makeNumbers(id, uint64(in.Start))
+		w.records = append(w.records, appendIntent(nil, &key, in))
+	}
+	l.queue.submit(w)
+}
+
+type settleWrite struct {
+	id      ID
+	epoch   uint64
+	rows    int64
+	rest    []Intent
+	records [][]byte
+	bad     string
+	done    func(Partition, error)
+	result  Partition
+}
+
+func (w *settleWrite) finish(err error) {
+	if err != nil {
+		w.result = Partition{}
+	}
+	w.done(w.result, err)
+}
+
+func (w *settleWrite) apply(t *transaction) error {
+	p, err := t.find("settle", w.id, w.epoch)
+	if err != nil {
+		return err
+	}
+	landed, bad := w.check(p)
+	if bad != "" {
+		return p.refuse("settle", w.epoch, bad)
+	}
+	for i := range w.rest { // before the old references go
+		if in := &w.rest[i]; in.Payload.Segment != 0 {
+			t.segments.share(in.Payload)
+		}
+	}
+	if err := t.deleteIntents(p, len(p.open)); err != nil {
+		return err
+	}
+	if err := t.retire(p, w.rows, p.record.Seal.Reason); err != nil {
+		return err
+	}
+	p.acknowledge(landed)
+	w.succeed(p)
+	for i := range w.rest {
+		key := makeNumbers(w.id, uint64(w.rest[i].Start))
+		if err := t.putIntent(&key, w.records[i]); err != nil {
+			return err
+		}
+	}
+	t.touch(p)
+	w.result = clonePartition(&p.record)
+	w.result.Updated = t.now
+	return nil
+}
+
+// succeed makes the successor the partition's stream, with rest bound on it.
+func (w *settleWrite) succeed(p *partition) {
+	r := &p.record
+	r.Epoch++
+	r.Stream = r.Seal.Successor
+	r.Owner = r.Seal.Owner
+	r.Seal = nil
+	r.Acked, r.Next = 0, 0
+	p.open = w.rest
+	if n := len(w.rest); n > 0 {
+		last := &w.rest[n-1]
+		r.Next = last.End()
+		r.Schema, r.Encoder = last.Schema, last.Encoder
+	}
+}
+
+// check returns how many open intents have landed, or what is wrong.
+func (w *settleWrite) check(p *partition) (landed int, bad string) {
+	if p.record.Seal == nil {
+		return 0, "the stream is not sealed"
+	}
+	if w.bad != "" {
+		return 0, w.bad
+	}
+	if w.rows < p.record.Acked || w.rows > p.record.Next {
+		return 0, fmt.Sprintf("the final count %d is outside [%d, %d]", w.rows, p.record.Acked, p.record.Next)
+	}
+	landed, ok := p.below(w.rows)
+	if !ok {
+		return 0, fmt.Sprintf("the final count %d is inside an intent", w.rows)
+	}
+	return landed, carries(w.rest, p.open[landed:])
+}
+
+// carries says why rest is not exactly left, renumbered from 0 and with any of its
+// intents divided.
+func carries(rest, left []Intent) string {
+	var next int64
+	for i := range left {
+		old := &left[i]
+		for from := old.From; from < old.From+old.Rows; {
+			if len(rest) == 0 {
+				return fmt.Sprintf("the intent at %d is not bound anew", old.Start)
+			}
+			in := &rest[0]
+			if in.Start != next || in.From != from || in.From+in.Rows > old.From+old.Rows || !sameBatch(in, old) {
+				return fmt.Sprintf("what is bound anew at %d is not what was bound at %d", in.Start, old.Start+from-old.From)
+			}
+			next, from, rest = in.End(), from+in.Rows, rest[1:]
+		}
+	}
+	if len(rest) > 0 {
+		return "more is bound anew than was left"
+	}
+	return ""
+}
