@@ -1,0 +1,388 @@
+package emulator
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"cloud.google.com/go/bigquery/storage/apiv1/storagepb"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/status"
+)
+
+const (
+	maxRequest = 20 << 20 // case 51: a larger one ends the RPC
+
+	// A little more, so that the limit is judged here; what is larger still is turned into the same answer.
+	maxMessage = maxRequest + 1<<20
+)
+
+// connection is one AppendRows call. Its worker goroutine reads, judges and answers one request after the other; the
+// handler's goroutine waits for the worker, for the idle limit, or for somebody to end the call.
+type connection struct {
+	srv     *Server
+	rpc     grpc.ServerStream
+	carrier *carrier
+	ended   chan *apiError // capacity 1: the first reason wins
+	last    atomic.Int64   // when the latest request came, in nanoseconds since Server.started
+
+	// What follows belongs to the worker, except that stream is read by the handler after the worker is done or by
+	// idleName, which is why it is atomic.
+	stream   atomic.Pointer[stream]
+	target   string // the stream's name as the client wrote it; echoed in responses
+	writer   *writerSchema
+	plan     *plan
+	schema   *storagepb.TableSchema // the table's, as the client last knew it
+	named    bool                   // each request must name its stream, after a change of schema in band (case 66)
+	requests int64
+	stale    struct{ checks, lag int64 } // guarded by the stream's mu
+}
+
+// AppendRows serves one connection.
+func (v *service) AppendRows(rpc storagepb.BigQueryWrite_AppendRowsServer) error {
+	s := v.srv
+	c := &connection{srv: s, rpc: rpc, ended: make(chan *apiError, 1)}
+	c.touch()
+	if p, ok := peer.FromContext(rpc.Context()); ok {
+		if addr, ok := p.Addr.(carrierAddr); ok {
+			c.carrier = addr.carrier
+		}
+	}
+	if err := s.connect(c); err != nil {
+		return err
+	}
+	defer s.disconnect(c)
+
+	worked := make(chan error, 1)
+	s.workers.Go(func() {
+		worked <- c.work()
+		if st := c.stream.Load(); st != nil {
+			st.detach(c)
+		}
+	})
+	idle := time.NewTimer(s.opt.IdleTimeout)
+	defer idle.Stop()
+	for {
+		select {
+		case err := <-worked:
+			return err
+		case err := <-c.ended:
+			return err
+		case <-idle.C:
+			rest := s.opt.IdleTimeout - (time.Since(s.started) - time.Duration(c.last.Load()))
+			if rest <= 0 {
+				return c.idleClose()
+			}
+			idle.Reset(rest)
+		}
+	}
+}
+
+func (c *connection) touch() { c.last.Store(int64(time.Since(c.srv.started))) }
+
+// idleClose is the normal end of a connection that nobody uses (case 88).
+func (c *connection) idleClose() *apiError {
+	name := ""
+	if st := c.stream.Load(); st != nil {
+		name = st.name
+	}
+	return errorf(codes.Aborted, name, "Closing the stream because it has been inactive for %v seconds.",
+		c.srv.opt.IdleTimeout.Seconds())
+}
+
+// end ends the call with err, from any goroutine.
+func (c *connection) end(err *apiError) {
+	select {
+	case c.ended <- err:
+	default:
+	}
+}
+
+// work is the worker: one response for each request, in order (case 33).
+func (c *connection) work() error {
+	req := &request{keep: !c.srv.opt.Discard}
+	for {
+		if err := c.rpc.RecvMsg(req); err != nil {
+			return c.received(err)
+		}
+		c.touch()
+		resp, err := c.handle(req)
+		if err != nil {
+			return err
+		}
+		if err := c.rpc.SendMsg(resp); err != nil {
+			return err
+		}
+	}
+}
+
+// received makes the end of a call out of what the last receive said.
+func (c *connection) received(err error) error {
+	switch {
+	case errors.Is(err, io.EOF) && c.stream.Load() == nil:
+		return errorf(codes.InvalidArgument, "", "Cannot route on empty project id ''") // case 14
+	case errors.Is(err, io.EOF):
+		return nil
+	case status.Code(err) == codes.ResourceExhausted:
+		return tooLarge()
+	}
+	return err
+}
+
+func tooLarge() *apiError { return errorf(codes.InvalidArgument, "", "Request is too large.") }
+
+// handle answers one request or ends the call.
+func (c *connection) handle(req *request) (*storagepb.AppendRowsResponse, error) {
+	s := c.srv
+	if req.size > maxRequest {
+		return nil, tooLarge()
+	}
+	if err := c.route(req); err != nil {
+		return nil, err
+	}
+	st := c.stream.Load()
+	c.requests++
+	s.stats.appends.Add(1)
+	if s.opt.OnAppend != nil {
+		s.opt.OnAppend(req.public(st))
+	}
+	if limit := s.opt.SoftLimit; limit > 0 && int64(req.size) > limit { // case 52
+		return errorf(codes.InvalidArgument, st.name, "AppendRows request too large: %d limit %d", req.size, limit).
+			inResponse(c.target), nil
+	}
+	then := Fault{}
+	if s.faults.armed.Load() {
+		on := occasion{st.table.name, st.name, st.ordinal, st.nextRequest(), c.requests}
+		for _, f := range s.faults.fire(atRequest, on) {
+			resp, err := c.before(f, st)
+			if resp != nil || err != nil {
+				return resp, err
+			}
+			then = f
+		}
+	}
+	resp, err := c.judge(st, req)
+	if err != nil {
+		return nil, err
+	}
+	return c.after(then, st, resp)
+}
+
+// judge lets the stream decide, and counts.
+func (c *connection) judge(st *stream, req *request) (*storagepb.AppendRowsResponse, error) {
+	var bad []*storagepb.RowError
+	if req.keep {
+		bad = c.plan.checkRows(req.rows)
+	}
+	resp, err := st.judge(c, req, bad)
+	if err != nil {
+		return nil, err
+	}
+	if resp.GetError() != nil {
+		return resp, nil
+	}
+	c.srv.stats.rows.Add(req.count)
+	c.srv.stats.bytes.Add(req.rowBytes)
+	if now := st.table.schema.Load(); now != c.schema { // case 68
+		c.schema, resp.UpdatedSchema = now, now
+	}
+	return resp, nil
+}
+
+// before does what a fault does ahead of the judgement: it answers, ends the call, or lets the request go on.
+func (c *connection) before(f Fault, st *stream) (*storagepb.AppendRowsResponse, error) {
+	switch f.Kind {
+	case CloseBefore:
+		return nil, f.answer(st.name, brokenConnection())
+	case Abort:
+		return nil, f.answer(st.name, errorf(codes.Aborted, st.name, "Injected ABORTED."))
+	case ErrorBefore, InternalEach:
+		return f.answer(st.name, transientInternal(st.name)).inResponse(c.target), nil
+	case Intervals:
+		return nil, f.answer(st.name, intervalClose(st.name, max(f.Every, 0)))
+	case ResetBefore:
+		c.reset(f)
+		return nil, brokenConnection()
+	case GoAwayBefore:
+		c.srv.GoAway()
+		return nil, draining()
+	case Stall:
+		return nil, c.stall(f.Delay)
+	case Finalize:
+		_, err := st.finalize()
+		return nil, nilable(err)
+	case Expire:
+		return nil, nilable(st.expire())
+	}
+	return nil, nil
+}
+
+// after does what a fault does once the request is applied.
+func (c *connection) after(f Fault, st *stream, resp *storagepb.AppendRowsResponse) (*storagepb.AppendRowsResponse, error) {
+	switch f.Kind {
+	case CloseAfter:
+		return nil, f.answer(st.name, brokenConnection())
+	case ErrorAfter:
+		return f.answer(st.name, transientInternal(st.name)).inResponse(c.target), nil
+	case ResetAfter:
+		c.reset(f)
+		return nil, brokenConnection()
+	case GoAwayAfter:
+		c.srv.GoAway()
+		return nil, draining()
+	}
+	return resp, nil
+}
+
+func (c *connection) reset(f Fault) {
+	if f.All || c.carrier == nil {
+		c.srv.ResetConnections()
+		return
+	}
+	c.carrier.reset()
+}
+
+func (c *connection) stall(d time.Duration) error {
+	var over <-chan time.Time
+	if d > 0 {
+		timer := time.NewTimer(d)
+		defer timer.Stop()
+		over = timer.C
+	}
+	select {
+	case <-over:
+		return nil
+	case <-c.rpc.Context().Done():
+		return c.rpc.Context().Err()
+	}
+}
+
+// nilable keeps a nil *apiError from becoming an error that isn't nil.
+func nilable(err *apiError) error {
+	if err == nil {
+		return nil
+	}
+	return err
+}
+
+// route finds out which stream a request is for, and attaches the connection with its first one.
+func (c *connection) route(req *request) error {
+	st := c.stream.Load()
+	switch {
+	case st == nil:
+		return c.first(req)
+	case req.unsupported != "":
+		return unsupported(st.name, req.unsupported)
+	case req.stream == "" && c.named:
+		return errorf(codes.InvalidArgument, st.name, "The write stream must be specified on a multiplexed connection.")
+	case req.stream != "" && req.stream != c.target && req.stream != st.name:
+		return c.otherStream(st, req.stream)
+	}
+	if st.isDefault() && req.hasSchema && !bytes.Equal(req.schema, c.writer.raw) { // case 66; ignored otherwise: 65
+		c.named = true
+		return nilable(c.schemas(st, req.schema))
+	}
+	return nil
+}
+
+// otherStream answers a request that names another stream than the connection's (case 67).
+func (c *connection) otherStream(st *stream, name string) error {
+	if _, id, ok := splitStream(name); st.isDefault() && ok && id == defaultID {
+		return unsupported(name, "several streams on one connection")
+	}
+	return errorf(codes.InvalidArgument, name, "A connection of the stream %s can't append to another stream.", st.name)
+}
+
+func (c *connection) first(req *request) error {
+	switch {
+	case req.stream == "":
+		return errorf(codes.InvalidArgument, "", "The first request must specify the write stream.") // case 12
+	case req.unsupported != "":
+		return unsupported(req.stream, req.unsupported)
+	}
+	if err := c.routed(req.stream); err != nil {
+		return err
+	}
+	st, err := c.srv.lookup(req.stream)
+	if err != nil {
+		return err
+	}
+	on := occasion{table: st.table.name, stream: st.name, streamOrdinal: st.ordinal, request: st.opens.Add(1) - 1}
+	for _, f := range c.srv.faults.fire(atOpen, on) {
+		return f.answer(st.name, errorf(codes.Unavailable, "", "The service is currently unavailable."))
+	}
+	if !req.hasSchema {
+		return errorf(codes.InvalidArgument, st.name, "The first request must specify the writer schema.") // case 13
+	}
+	if err := c.schemas(st, req.schema); err != nil {
+		return err
+	}
+	c.target = req.stream
+	again, err := st.attach(c)
+	if err != nil {
+		return err
+	}
+	c.stream.Store(st)
+	if again {
+		for _, f := range c.srv.faults.fire(atReconnect, on) {
+			st.mu.Lock()
+			c.stale.checks, c.stale.lag = max(f.Checks, 1), max(f.Lag, 1)
+			st.mu.Unlock()
+		}
+	}
+	return nil
+}
+
+// schemas makes raw the connection's writer schema, matched with the table's.
+func (c *connection) schemas(st *stream, raw []byte) *apiError {
+	w, err := c.srv.store.intern(raw)
+	if err != nil {
+		return errorf(codes.InvalidArgument, st.name, "Invalid proto schema: BqMessage.proto: %v", err)
+	}
+	schema := st.table.schema.Load()
+	plan, mismatch := match(st.name, w, schema)
+	if mismatch != nil {
+		return mismatch
+	}
+	c.writer, c.plan, c.schema = w, plan, schema
+	return nil
+}
+
+// routed checks the routing header where it is required (case 92): it names the stream, or the table's location as
+// connections of default streams do.
+func (c *connection) routed(stream string) error {
+	if !c.srv.opt.RequireRouting {
+		return nil
+	}
+	tableName, _, _ := splitStream(stream)
+	project, _, _ := strings.Cut(tableName, "/datasets/")
+	md, _ := metadata.FromIncomingContext(c.rpc.Context())
+	for _, header := range md.Get("x-goog-request-params") {
+		params, err := url.ParseQuery(header)
+		if err != nil {
+			continue
+		}
+		if params.Get("write_stream") == stream ||
+			params.Get("write_location") == project+"/locations/"+c.srv.opt.Location {
+			return nil
+		}
+	}
+	return errorf(codes.PermissionDenied, "",
+		"Permission 'TABLES_UPDATE_DATA' denied on resource '%s' (or it may not exist).", tableName)
+}
+
+// public is the request as OnAppend sees it.
+func (r *request) public(st *stream) Request {
+	p := Request{Stream: st.name, Table: st.table.name, Offset: -1, Rows: r.count, Bytes: r.rowBytes}
+	if r.hasOffset {
+		p.Offset = r.offset
+	}
+	return p
+}

@@ -1,0 +1,32 @@
+// Package emulator is BigQuery's Storage Write API as a gRPC server for tests and demonstrations: COMMITTED streams
+// and the default stream, with the offsets, errors and limits of the service, and faults on demand.
+//
+// Start comes first; its Options name the tables. A client reaches the server with the options that
+// Server.ClientOptions returns, or at Server.Addr without encryption. Server.Rows and Server.Streams tell what was
+// written. Server.Close comes last.
+//
+//	srv, err := emulator.Start(emulator.Options{Tables: map[string]*storagepb.TableSchema{name: schema}})
+//	client, err := managedwriter.NewClient(ctx, "p", srv.ClientOptions()...)
+//
+// # Conformance
+//
+// How the service behaves is written down as numbered cases in server-facts.md; comments and tests name them. This
+// package passes 1, 3-10, 12-23, 25-28, 30-44, 47, 50-58, 60-63, 65-68, 72-76 and 88-95, where 24 gives OUT_OF_RANGE,
+// 54 and 95 are without the service's unknown texts, a recreated table has no window of NOT_FOUND, and streams expire
+// only on demand (Server.ExpireStream, the fault expire).
+//
+// PENDING and BUFFERED streams, FlushRows, BatchCommitWriteStreams, Arrow, change data capture, missing value
+// interpretations other than NULL, and several streams on one connection are answered with UNIMPLEMENTED.
+//
+// # Life of a request
+//
+// Each AppendRows call is a connection with a worker goroutine: it takes the message apart (request.go), attaches the
+// connection to its stream with the first one (append.go), checks the rows against the writer's and the table's
+// schema (schema.go, types.go, rows.go) and lets the stream judge the offset and write (stream.go, store.go). Faults
+// (faults.go) fire before or after the judgement.
+//
+// A connection that was replaced by a newer one on its stream may still hold requests that it read: they are dropped.
+// What it applied before stays applied, whether or not the answer arrives.
+//
+// The order of locks: Server.mu or a stream's mu, then the store's. The fault list's and the transport's are leaves.
+package emulator
