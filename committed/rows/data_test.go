@@ -47,16 +47,27 @@ func compile(t testing.TB, schema *storagepb.TableSchema) *rows.Encoder {
 	return enc
 }
 
-func compileJSON(t testing.TB, schema string) *rows.Encoder {
+func parse(t testing.TB, schema string) *storagepb.TableSchema {
 	t.Helper()
 	s, err := rows.ParseSchema([]byte(schema))
 	require.NoError(t, err)
-	return compile(t, s)
+	return s
+}
+
+func compileJSON(t testing.TB, schema string) *rows.Encoder {
+	t.Helper()
+	return compile(t, parse(t, schema))
+}
+
+func asError(t testing.TB, err error) *rows.Error {
+	t.Helper()
+	var e *rows.Error
+	require.ErrorAs(t, err, &e)
+	return e
 }
 
 // message builds the row's message type from nothing but the descriptor that the service gets.
-func message(t testing.TB, enc *rows.Encoder) protoreflect.MessageDescriptor {
-	t.Helper()
+func message(t require.TestingT, enc *rows.Encoder) protoreflect.MessageDescriptor {
 	file := &descriptorpb.FileDescriptorProto{
 		Name:        proto.String("row.proto"),
 		Syntax:      proto.String("proto2"),
@@ -67,9 +78,8 @@ func message(t testing.TB, enc *rows.Encoder) protoreflect.MessageDescriptor {
 	return fd.Messages().Get(0)
 }
 
-// decode reads a row as the service does; unknown tags and missing REQUIRED fields are errors.
-func decode(t testing.TB, md protoreflect.MessageDescriptor, row []byte) *dynamicpb.Message {
-	t.Helper()
+// decode reads a row as the service does; a missing REQUIRED field is an error.
+func decode(t require.TestingT, md protoreflect.MessageDescriptor, row []byte) *dynamicpb.Message {
 	m := dynamicpb.NewMessage(md)
 	require.NoError(t, proto.Unmarshal(row, m))
 	return m

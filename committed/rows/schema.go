@@ -155,7 +155,7 @@ func checkSchema(schema *storagepb.TableSchema) error {
 }
 
 func checkFields(fields []*storagepb.TableFieldSchema, under string, depth int, left *int) error {
-	if depth > maxDepth {
+	if depth > maxDepth && len(fields) > 0 {
 		return fmt.Errorf("field %q: nested more than %d levels deep", strings.TrimSuffix(under, "."), maxDepth)
 	}
 	seen := make(map[string]bool, len(fields))
