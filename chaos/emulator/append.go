@@ -14,14 +14,13 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
-	"google.golang.org/grpc/status"
 )
 
 const (
 	maxRequest = 20 << 20 // case 51: a larger one ends the RPC
 
-	// A little more, so that the limit is judged here; what is larger still is turned into the same answer.
-	maxMessage = maxRequest + 1<<20
+	// More, so that the limit is judged here. Beyond it grpc itself ends the call, with RESOURCE_EXHAUSTED.
+	maxMessage = 64 << 20
 )
 
 // connection is one AppendRows call. Its worker goroutine reads, judges and answers one request after the other; the
@@ -55,7 +54,7 @@ func (v *service) AppendRows(rpc storagepb.BigQueryWrite_AppendRowsServer) error
 			c.carrier = addr.carrier
 		}
 	}
-	if err := s.connect(c); err != nil {
+	if err := s.connect(c, v); err != nil {
 		return err
 	}
 	defer s.disconnect(c)
@@ -130,8 +129,6 @@ func (c *connection) received(err error) error {
 		return errorf(codes.InvalidArgument, "", "Cannot route on empty project id ''") // case 14
 	case errors.Is(err, io.EOF):
 		return nil
-	case status.Code(err) == codes.ResourceExhausted:
-		return tooLarge()
 	}
 	return err
 }

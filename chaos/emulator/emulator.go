@@ -82,6 +82,7 @@ type Server struct {
 	byIndex     []*stream          // in the order of the store's log
 	connections map[*connection]struct{}
 	current     *grpc.Server   // accepts
+	face        *service       // of current
 	draining    []*grpc.Server // after GOAWAY
 	closed      bool
 }
@@ -159,8 +160,8 @@ func (s *Server) serveLocked() {
 		grpc.UnaryInterceptor(unaryTrailer),
 		grpc.StreamInterceptor(streamTrailer),
 	)
-	storagepb.RegisterBigQueryWriteServer(g, &service{srv: s})
-	s.current = g
+	s.current, s.face = g, &service{srv: s}
+	storagepb.RegisterBigQueryWriteServer(g, s.face)
 	feed := s.transport.renew()
 	s.workers.Go(func() { _ = g.Serve(feed) }) // ends when g is stopped
 }
@@ -215,6 +216,7 @@ func (s *Server) GoAway() {
 		return
 	}
 	old := s.current
+	s.face.draining = true
 	s.draining = append(s.draining, old)
 	s.serveLocked()
 	s.workers.Go(func() {
@@ -237,9 +239,12 @@ func (s *Server) GoAway() {
 func (s *Server) ResetConnections() int { return s.transport.resetAll() }
 
 // connect admits an AppendRows call.
-func (s *Server) connect(c *connection) error {
+func (s *Server) connect(c *connection, v *service) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if v.draining {
+		return draining()
+	}
 	if limit := s.opt.MaxConnections; limit > 0 && len(s.connections) >= limit {
 		return tooManyConnections()
 	}
