@@ -13,7 +13,6 @@ type contents struct {
 	partitions []*partition // ordered by key
 	byID       map[ID]*partition
 	schemas    map[Fingerprint]struct{}
-	retired    []Retired
 	violations []Violation
 }
 
@@ -115,7 +114,6 @@ func (c *contents) readRetired(tx *bbolt.Tx) error {
 		if p := c.byID[id]; p != nil && r.Epoch >= p.record.Epoch {
 			c.report(r.Key, "the stream of epoch %d is retired, but the partition is in epoch %d", r.Epoch, p.record.Epoch)
 		}
-		c.retired = append(c.retired, r)
 		return nil
 	})
 }
@@ -154,11 +152,6 @@ func (c *contents) checkPartitions() {
 				c.report(k, "the payload of the intent at %d is another partition's too", in.Start)
 			}
 			payloads[in.Payload] = p.record.ID
-		}
-	}
-	for i := range c.retired {
-		if k, taken := owned[c.retired[i].Stream]; taken {
-			c.report(k, "its stream is among the retired ones")
 		}
 	}
 }

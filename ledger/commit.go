@@ -1,7 +1,6 @@
 package ledger
 
 import (
-	"errors"
 	"fmt"
 	"runtime/debug"
 	"sync"
@@ -168,10 +167,11 @@ func (c *committer) transact(group []pending) (err error) {
 	}()
 	c.t.begin(tx, c.mirror, l)
 	for i := range group {
-		group[i].err = group[i].write.apply(&c.t)
-		var refused *InvariantError
-		if group[i].err != nil && !errors.As(group[i].err, &refused) {
-			return group[i].err
+		if err := group[i].write.apply(&c.t); err != nil {
+			if _, refused := err.(*InvariantError); !refused {
+				return err
+			}
+			group[i].err = err
 		}
 	}
 	if !c.t.changed {
@@ -212,6 +212,7 @@ type transaction struct {
 	partitionB *bbolt.Bucket
 	intentB    *bbolt.Bucket
 
+	key     numbers      // scratch
 	arena   []byte       // encoded partition records of the group
 	dirty   []*partition // their records are put by flush, once each
 	dropped []Payload    // free after the commit
@@ -264,8 +265,8 @@ func (t *transaction) putIntent(key *numbers, record []byte) error {
 func (t *transaction) deleteIntents(p *partition, n int) error {
 	for i := range p.open[:n] {
 		in := &p.open[i]
-		key := makeNumbers(p.record.ID, uint64(in.Start))
-		if err := t.intentB.Delete(key[:]); err != nil {
+		t.key = makeNumbers(p.record.ID, uint64(in.Start))
+		if err := t.intentB.Delete(t.key[:]); err != nil {
 			return fmt.Errorf("delete an intent: %w", err)
 		}
 		if in.Payload.Segment != 0 {

@@ -22,20 +22,22 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // recordSum covers the bucket, the key and the value, so that a record that turns
 // up elsewhere, or whose key was damaged, is noticed like a damaged value.
-func recordSum(bucket byte, key, value []byte) uint32 {
-	tag := [1]byte{bucket}
-	sum := crc32.Update(0, castagnoli, tag[:])
-	sum = crc32.Update(sum, castagnoli, key)
-	return crc32.Update(sum, castagnoli, value)
+func recordSum(bucket tag, key, value []byte) uint32 {
+	return crc32.Update(crc32.Update(uint32(bucket), castagnoli, key), castagnoli, value)
 }
 
+// tag is the checksum of the letter that stands for a bucket.
+type tag uint32
+
+func makeTag(letter string) tag { return tag(crc32.Checksum([]byte(letter), castagnoli)) }
+
 // appendSum ends a record whose bytes start at from in b.
-func appendSum(b []byte, from int, bucket byte, key []byte) []byte {
+func appendSum(b []byte, from int, bucket tag, key []byte) []byte {
 	return binary.LittleEndian.AppendUint32(b, recordSum(bucket, key, b[from:]))
 }
 
 // recordBody checks a record and returns its bytes between version and checksum.
-func recordBody(bucket byte, key, value []byte) ([]byte, error) {
+func recordBody(bucket tag, key, value []byte) ([]byte, error) {
 	n := len(value) - 4
 	if n < 1 {
 		return nil, fmt.Errorf("%w: record of %d bytes", ErrCorrupt, len(value))

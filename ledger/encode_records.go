@@ -8,7 +8,7 @@ import (
 	"slices"
 )
 
-// Bucket names, and the byte that stands for each in a record's checksum.
+// Bucket names, and what stands for each in a record's checksum.
 var (
 	headBucket      = []byte("head")
 	partitionBucket = []byte("partitions")
@@ -17,12 +17,12 @@ var (
 	retiredBucket   = []byte("retired")
 )
 
-const (
-	headTag      = 'h'
-	partitionTag = 'p'
-	intentTag    = 'i'
-	schemaTag    = 's'
-	retiredTag   = 'r'
+var (
+	headTag      = makeTag("h")
+	partitionTag = makeTag("p")
+	intentTag    = makeTag("i")
+	schemaTag    = makeTag("s")
+	retiredTag   = makeTag("r")
 )
 
 // Keys of the head bucket.

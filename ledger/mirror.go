@@ -45,18 +45,20 @@ func (m *mirror) add(p *partition) {
 // acknowledge moves the first n open intents of p below Acked.
 func (p *partition) acknowledge(n int) {
 	r := &p.record
+	var last *Intent // that ends a batch
 	for i := range p.open[:n] {
 		in := &p.open[i]
 		r.Rows += in.Rows
 		r.Acked = in.End()
-		if in.From+in.Rows == in.Of { // the batch has landed whole
-			if in.After != nil {
-				r.Position = in.After
-			}
-			r.Last = &Append{
-				Before: in.Before, After: in.After, Digest: in.Digest,
-				Stream: r.Stream, Epoch: r.Epoch, Offset: in.Start, Rows: in.Rows,
-			}
+		r.Position = reach(in, r.Position)
+		if in.From+in.Rows == in.Of {
+			last = in
+		}
+	}
+	if last != nil {
+		r.Last = &Append{
+			Before: last.Before, After: last.After, Digest: last.Digest,
+			Stream: r.Stream, Epoch: r.Epoch, Offset: last.Start, Rows: last.Rows,
 		}
 	}
 	clear(p.open[:n]) // let go of their positions
