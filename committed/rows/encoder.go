@@ -2,8 +2,10 @@ package rows
 
 import (
 	"bytes"
+	"encoding/base64"
 	"errors"
 	"fmt"
+	"strings"
 
 	"cloud.google.com/go/bigquery/storage/apiv1/storagepb"
 	"cloud.google.com/go/bigquery/storage/managedwriter/adapt"
@@ -22,7 +24,8 @@ type Encoder struct {
 
 // Compile plans the encoding of rows for schema, which it doesn't keep. The error names the column
 // if its type isn't supported yet (everything but STRING, INTEGER, FLOAT, BOOL, TIMESTAMP, DATE and
-// RECORD), or if names, depth or number of columns are not as BigQuery allows.
+// RECORD), if its name isn't (a RECORD's must be letters, digits and underscores), or if names, depth
+// or number of columns are not as BigQuery allows.
 func Compile(schema *storagepb.TableSchema) (*Encoder, error) {
 	if len(schema.GetFields()) == 0 {
 		return nil, errors.New("compile table schema: it has no columns")
@@ -60,11 +63,25 @@ func checkSupported(fields []*storagepb.TableFieldSchema, under string) error {
 		default:
 			return fmt.Errorf("column %q: mode %s is not supported", path, f.GetMode())
 		}
+		if !describable(f) {
+			return fmt.Errorf("column %q: this name is not supported yet: the client library can't describe it", path)
+		}
 		if err := checkSupported(f.GetFields(), path+"."); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// describable reports whether the client library can name f in a descriptor. What isn't a protocol
+// buffer name becomes col_ and its base64, which may have characters that are not allowed either, and
+// for a RECORD the library uses the name as it is.
+func describable(f *storagepb.TableFieldSchema) bool {
+	if protoreflect.Name(f.GetName()).IsValid() {
+		return true
+	}
+	encoded := strings.Trim(base64.StdEncoding.EncodeToString([]byte(f.GetName())), "+/=")
+	return f.GetType() != storagepb.TableFieldSchema_STRUCT && !strings.ContainsAny(encoded, "+/")
 }
 
 // describe makes the self-contained proto2 descriptor that the service wants (server-facts,

@@ -12,9 +12,10 @@ import (
 	"pgregory.net/rapid"
 )
 
-// Objects of any schema, spelt in any way JSON and BigQuery allow, are accepted, and now and then one
-// with a wrong value in it isn't: decision and values are the oracle's. Random text as in FuzzAppend
-// hardly ever makes such objects.
+// Objects of any schema, spelt in any way that JSON and BigQuery allow; about half have a wrong value,
+// a string that is too long or a day that doesn't exist. Decision and values are the oracle's. Random
+// text as in FuzzAppend hardly ever makes such objects. If it failed, rows would be refused or stored
+// wrongly because of how they are spelt.
 func TestAnySchemaAnySpelling(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		schema := &storagepb.TableSchema{Fields: drawFields(t, 0)}
@@ -45,7 +46,7 @@ func drawFields(t *rapid.T, depth int) []*storagepb.TableFieldSchema {
 		}
 		switch f.GetType() {
 		case storagepb.TableFieldSchema_STRUCT:
-			// Only ASCII: the client library can't name the message of a RECORD with another name.
+			// Only ASCII: the client library can't describe a RECORD with another name.
 			f.Name = "rec_" + strconv.Itoa(len(fields))
 			f.Fields = drawFields(t, depth+1)
 		case storagepb.TableFieldSchema_STRING:

@@ -94,6 +94,11 @@ func TestCompileRefuses(t *testing.T) {
 		_, err = rows.Compile(schema)
 		require.EqualError(t, err, `compile table schema: column "r.x": type `+typ+` is not supported yet`)
 	}
+	// The client library fails on these two names with messages that name no column.
+	for _, def := range []string{`[{"name":"ÿÿÿ","type":"DATE"}]`, `[{"name":"ÿÿÿ","type":"RECORD","fields":[{"name":"x","type":"DATE"}]}]`} {
+		_, err := rows.Compile(parse(t, def))
+		require.ErrorContains(t, err, `column "ÿÿÿ": this name is not supported yet`)
+	}
 	_, err := rows.Compile(nil)
 	require.EqualError(t, err, "compile table schema: it has no columns")
 	_, err = rows.Compile(&storagepb.TableSchema{Fields: []*storagepb.TableFieldSchema{{Name: "a\"b", Type: storagepb.TableFieldSchema_DATE, Mode: storagepb.TableFieldSchema_NULLABLE}}})
