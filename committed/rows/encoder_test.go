@@ -164,6 +164,12 @@ func TestRefusedSpellings(t *testing.T) {
 		{enc, `{"d":"1900-02-29"}`, `d: not a date: want YYYY-MM-DD: "1900-02-29"`},
 		{enc, `{"d":"0000-01-01"}`, `d: not a date: want YYYY-MM-DD: "0000-01-01"`},
 		{enc, `{"d":"2013-1-1"}`, `d: not a date: want YYYY-MM-DD: "2013-1-1"`},
+		{enc, `{"d":"2013-0x-01"}`, `d: not a date: want YYYY-MM-DD: "2013-0x-01"`},
+		{enc, `{"d":"20/3-01-01"}`, `d: not a date: want YYYY-MM-DD: "20/3-01-01"`},
+		{enc, `{"d":"2013/01/01"}`, `d: not a date: want YYYY-MM-DD: "2013/01/01"`},
+		{enc, `{"d":"2013-01-01`, `d: not valid JSON: the string doesn't end: "\"2013-01-01"`},
+		{enc, `{"t":"2013-01-01T10:00:00+5"}`, `t: not a timestamp: want RFC 3339, as 2006-01-02T15:04:05.999999Z: "2013-01-01T10:00:00+5"`},
+		{enc, `{"f":"1.5`, `f: not valid JSON: the string doesn't end: "\"1.5"`},
 		{enc, `{"d":15706}`, `d: wrong type: want DATE, got a number: "15706"`},
 
 		{enc, `{"r":[]}`, `r: wrong type: want RECORD, got an array`},
