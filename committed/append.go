@@ -1,0 +1,161 @@
+package committed
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+
+	"github.com/eowriter/eowriter/ledger"
+	"github.com/eowriter/eowriter/recovery"
+)
+
+// Batch is what is appended together: all of it lands, or none.
+type Batch struct {
+	// After is the source position that the rows come after, and Position the one
+	// reached with them: opaque tokens of the source, compared byte by byte. After must be
+	// the partition's Position. Both nil: a frozen partition without positions.
+	After, Position []byte
+
+	Rows [][]byte // serialized messages of the partition's writer schema
+
+	// Digest identifies the content in the source's own bytes, so that a newer
+	// encoder doesn't break a replay. Zero: it is taken over Rows.
+	Digest ledger.Digest
+
+	// Parts are the producer appends that the batch carries, if several.
+	Parts []ledger.Part
+}
+
+// Append accepts a batch (B1). It waits for room in the window, which is all that
+// ctx bounds. If it returns an error, nothing was bound: ErrEmpty, ErrTooLarge,
+// ErrOutOfOrder, ErrClosed, why the partition stopped, or ctx's error. If not, the
+// rows and positions belong to the writer until Done, and the batch lands unless
+// the partition stops.
+func (p *Partition) Append(ctx context.Context, b Batch) (*Result, error) {
+	size, err := p.check(b)
+	if err != nil {
+		return nil, fmt.Errorf("append to partition %q of %s: %w", p.key.Name, p.key.Table, err)
+	}
+	p.began(B1)
+	in := ledger.Intent{
+		Rows: int64(len(b.Rows)), Of: int64(len(b.Rows)), Bytes: size, Digest: b.Digest,
+		Before: b.After, After: b.Position, Parts: b.Parts,
+		Schema: p.cfg.Schema.fingerprint, Encoder: p.cfg.Encoder,
+	}
+	if in.Digest == (ledger.Digest{}) {
+		in.Digest = ledger.DigestOf(b.Rows)
+	}
+	if err := p.reserve(ctx, size); err != nil {
+		return nil, err
+	}
+	if p.cfg.Replay == nil {
+		if in.Payload, err = p.w.led.Freeze(b.Rows); err != nil {
+			p.giveBack(size)
+			return nil, fmt.Errorf("store a batch of partition %q of %s: %w", p.key.Name, p.key.Table, err)
+		}
+	}
+	r, err := p.offer(in, b.Rows)
+	if err != nil {
+		p.giveBack(size)
+		p.w.led.Release(in.Payload)
+		return nil, err
+	}
+	return r, nil
+}
+
+// check refuses what can never be appended, and returns the size of the rows.
+func (p *Partition) check(b Batch) (int64, error) {
+	if len(b.Rows) == 0 {
+		return 0, ErrEmpty
+	}
+	var size int64
+	for _, row := range b.Rows {
+		size += rowSize(len(row))
+	}
+	if size > p.limit {
+		return 0, fmt.Errorf("%w: %d bytes of rows, at most %d: make smaller batches", ErrTooLarge, size, p.limit)
+	}
+	if p.cfg.Replay != nil && (b.Position == nil || bytes.Equal(b.After, b.Position)) {
+		return 0, fmt.Errorf("%w: a replayable batch needs the position that it reaches", ErrOutOfOrder)
+	}
+	return size, nil
+}
+
+// rowSize is what a row of n bytes takes in a request: tag, length, bytes.
+func rowSize(n int) int64 { return int64(n) + 6 }
+
+// reserve takes room in the window, waiting for it.
+func (p *Partition) reserve(ctx context.Context, size int64) error {
+	for {
+		p.mu.Lock()
+		if err := p.refusal(); err != nil {
+			p.mu.Unlock()
+			return err
+		}
+		if p.taken == 0 || p.taken < p.w.opt.WindowRequests && p.bytes+size <= p.w.opt.WindowBytes {
+			p.taken++
+			p.bytes += size
+			p.mu.Unlock()
+			return nil
+		}
+		room := p.waitForRoom()
+		p.mu.Unlock()
+		if err := wait(ctx, room); err != nil {
+			return fmt.Errorf("wait for room in the window of partition %q of %s: %w", p.key.Name, p.key.Table, err)
+		}
+	}
+}
+
+// refusal says why nothing is accepted, or nil.
+func (p *Partition) refusal() error {
+	switch {
+	case p.err != nil:
+		return p.err
+	case p.closing:
+		return fmt.Errorf("partition %q of %s: %w", p.key.Name, p.key.Table, ErrClosed)
+	}
+	return nil
+}
+
+// giveBack returns room to the window.
+func (p *Partition) giveBack(size int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.taken--
+	p.bytes -= size
+	p.wakeRoom()
+}
+
+// waitForRoom returns a channel that is closed when room was given back or the
+// partition stopped; p.mu is held.
+func (p *Partition) waitForRoom() <-chan struct{} {
+	if p.room == nil {
+		p.room = make(chan struct{})
+	}
+	return p.room
+}
+
+func (p *Partition) wakeRoom() {
+	if p.room != nil {
+		close(p.room)
+		p.room = nil
+	}
+}
+
+// offer gives the batch to the machine, in the order of the calls.
+func (p *Partition) offer(in ledger.Intent, rows [][]byte) (*Result, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err := p.refusal(); err != nil {
+		return nil, err
+	}
+	if at := p.machine.Position(); !bytes.Equal(at, in.Before) {
+		return nil, fmt.Errorf("append to partition %q of %s: %w: the batch comes after %q, the partition is at %q",
+			p.key.Name, p.key.Table, ErrOutOfOrder, in.Before, at)
+	}
+	r := &Result{p: p, rows: rows, bytes: in.Bytes}
+	p.results[p.machine.NextBatch()] = r
+	p.did(B1)
+	p.step(recovery.Event{Kind: recovery.Offered, Intent: in})
+	return r, nil
+}

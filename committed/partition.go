@@ -1,0 +1,236 @@
+package committed
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/eowriter/eowriter/ledger"
+	"github.com/eowriter/eowriter/recovery"
+	"github.com/eowriter/eowriter/retry"
+)
+
+// PartitionConfig names a partition and says how its rows are made.
+type PartitionConfig struct {
+	Table string // projects/P/datasets/D/tables/T
+	Name  string // 1 to 200 bytes of UTF-8 without control characters
+
+	Schema  *Schema
+	Encoder uint32 // version of the encoder that makes the rows
+
+	// Replay returns again the rows of a batch that was bound in an earlier run and
+	// has not landed. nil: the partition is frozen, the ledger keeps the rows.
+	Replay func(ctx context.Context, r Range) (Replayed, error)
+}
+
+// Range asks a source for exactly the rows between two positions.
+type Range struct {
+	Before, After []byte
+	Rows          int64
+}
+
+// Replayed are rows that a source gave again.
+type Replayed struct {
+	Rows   [][]byte
+	Digest ledger.Digest // as in Batch
+}
+
+// Partition is an ordered sequence of batches into one table, each landing exactly
+// once. Safe for concurrent use; the order of the calls of Append is the order of
+// the rows.
+type Partition struct {
+	w     *Writer
+	key   ledger.Key
+	id    ledger.ID // 0 until the first epoch is open
+	cfg   PartitionConfig
+	ctx   context.Context // of its calls; ends with Close
+	end   context.CancelFunc
+	found []ledger.Intent // open in the ledger when the partition was opened
+	limit int64           // bytes of rows in one append
+
+	onBound, onAcknowledged func(error) // made once, not per append
+
+	mu      sync.Mutex // guards what follows; nothing blocks under it
+	machine *recovery.Machine
+	results map[uint64]*Result // open batches by number
+	taken   int                // of the window: batches
+	bytes   int64              // and their bytes
+	room    chan struct{}      // see waitForRoom
+
+	working bool        // the worker runs
+	conn    *connection // the present one, or nil
+	rotated bool        // this epoch began with R4, not with O2
+	touched time.Time   // when the stream had traffic last
+	aging   bool        // a timer looks after touched
+	backoff [recovery.Propagation + 1]*retry.Backoff
+	timers  map[*time.Timer]struct{}
+
+	opened  chan struct{} // closed when ready or stopped
+	err     error         // why it stopped
+	stopped chan struct{} // closed by Stop
+	closing bool          // nothing is accepted any more
+	closed  bool          // what is left stays for the next start: no calls, no timers
+	running int           // goroutines and writes that will come back
+	quiet   chan struct{} // closed when closed and running is 0
+}
+
+// Key returns the table and the name.
+func (p *Partition) Key() ledger.Key { return p.key }
+
+// Position returns where the source resumes: after everything that landed or is
+// open. nil at the very beginning. The caller must not change it.
+func (p *Partition) Position() []byte {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.machine.Position()
+}
+
+// Found returns the intents that the ledger held open when the partition was
+// opened. They land, too; batches of a replayable partition by way of Replay.
+func (p *Partition) Found() []ledger.Intent { return p.found }
+
+// InFlight returns how many appends await an answer.
+func (p *Partition) InFlight() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.machine.InFlight()
+}
+
+// Stopped is closed when the partition has stopped; Err says why.
+func (p *Partition) Stopped() <-chan struct{} { return p.stopped }
+
+// Err returns why the partition stopped, an *Error, or nil while it has not.
+func (p *Partition) Err() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.err
+}
+
+// Drain waits until nothing is open. It returns why the partition stopped if that
+// comes first, or ctx's error.
+func (p *Partition) Drain(ctx context.Context) error {
+	for {
+		p.mu.Lock()
+		empty, err, room := p.machine.Empty(), p.err, p.waitForRoom()
+		p.mu.Unlock()
+		if err != nil || empty {
+			return err
+		}
+		if err := wait(ctx, room); err != nil {
+			return fmt.Errorf("drain partition %q of %s: %w", p.key.Name, p.key.Table, err)
+		}
+	}
+}
+
+// Close drains the partition, lets go of it and returns nil. When ctx ends first, what is open stays for
+// the next start, results that are waited for fail with ErrUnknown, and Close
+// returns ctx's error. The partition can be opened again afterwards.
+func (p *Partition) Close(ctx context.Context) error {
+	p.mu.Lock()
+	p.closing = true
+	p.mu.Unlock()
+	err := p.Drain(ctx)
+	p.shut()
+	<-p.quiet
+	p.w.forget(p)
+	return err
+}
+
+// Retire ends the partition for good: when everything has landed its stream is
+// finalized and the ledger forgets the partition, its position too.
+func (p *Partition) Retire(ctx context.Context) error {
+	p.mu.Lock()
+	p.closing = true
+	p.step(recovery.Event{Kind: recovery.Retire})
+	p.mu.Unlock()
+	err := wait(ctx, p.stopped)
+	if err == nil {
+		err = p.Err()
+	}
+	p.shut()
+	<-p.quiet
+	p.w.forget(p)
+	if isRetired(err) {
+		return nil
+	}
+	return err
+}
+
+// shut ends calls and timers. Writes that the ledger was asked for come back still.
+func (p *Partition) shut() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return
+	}
+	p.closing, p.closed = true, true
+	p.end()
+	p.disconnect()
+	for t := range p.timers {
+		if t.Stop() {
+			delete(p.timers, t)
+			p.running--
+		}
+	}
+	p.fail(&Error{Key: p.key, Kind: ErrUnknown, Detail: "the writer was closed before everything landed"})
+	p.left()
+}
+
+// fail resolves what is open with an error.
+func (p *Partition) fail(err error) {
+	for _, r := range p.results {
+		if !r.isResolved {
+			r.resolve(Ack{}, err)
+		}
+	}
+	p.wakeRoom()
+	if p.err == nil {
+		p.err = err
+	}
+	closeOnce(p.opened)
+}
+
+// left closes quiet when everything that was to come back has; p.mu is held.
+func (p *Partition) left() {
+	if p.closed && p.running == 0 {
+		closeOnce(p.quiet)
+	}
+}
+
+// back is the last thing that a goroutine or a write of the partition does; p.mu is held.
+func (p *Partition) back() {
+	p.running--
+	p.left()
+}
+
+// closeOnce closes a channel that its lock's holder may have closed before.
+func closeOnce(c chan struct{}) {
+	select {
+	case <-c:
+	default:
+		close(c)
+	}
+}
+
+// after runs f with the lock held, d from now, unless the partition is shut before.
+func (p *Partition) after(d time.Duration, f func()) {
+	if p.closed {
+		return
+	}
+	p.running++
+	var t *time.Timer
+	t = time.AfterFunc(d, func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if _, armed := p.timers[t]; !armed {
+			return
+		}
+		delete(p.timers, t)
+		if !p.closed {
+			f()
+		}
+		p.back()
+	})
+	p.timers[t] = struct{}{}
+}

@@ -1,0 +1,190 @@
+package committed
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"cloud.google.com/go/bigquery/storage/apiv1/storagepb"
+	"cloud.google.com/go/bigquery/storage/managedwriter"
+	"github.com/eowriter/eowriter/retry"
+	"github.com/googleapis/gax-go/v2"
+	"google.golang.org/api/option"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/descriptorpb"
+)
+
+// streamsPerClient leaves room below the 100 streams that the service allows on one
+// HTTP/2 connection (case 55): the 101st waits without a word.
+const streamsPerClient = 90
+
+// gapic retries calls for up to 20 minutes, past our limits: never.
+var noRetry = gax.WithRetry(func() gax.Retryer { return nil })
+
+// client is a managedwriter client: one HTTP/2 connection.
+type client struct {
+	mw      *managedwriter.Client
+	streams int // guarded by clients.mu
+}
+
+func newClient(ctx context.Context, opts []option.ClientOption) (*client, error) {
+	opts = append(append([]option.ClientOption{}, opts...), interceptors()...)
+	opts = append(opts, option.WithGRPCConnectionPool(1))
+	// The project is for multiplexing only; stream names carry their own.
+	mw, err := managedwriter.NewClient(ctx, "-", opts...)
+	if err != nil {
+		return nil, fmt.Errorf("make a BigQuery client: %w", err)
+	}
+	return &client{mw: mw}, nil
+}
+
+// create makes a new COMMITTED stream (O1, R1). Repeated, it makes another one: an
+// unused stream is harmless.
+func (c *client) create(ctx context.Context, table string) (string, error) {
+	ws, err := c.mw.CreateWriteStream(ctx, &storagepb.CreateWriteStreamRequest{
+		Parent:      table,
+		WriteStream: &storagepb.WriteStream{Type: storagepb.WriteStream_COMMITTED},
+	}, noRetry)
+	return ws.GetName(), err
+}
+
+func (c *client) tableSchema(ctx context.Context, table string) (*storagepb.TableSchema, error) {
+	ws, err := c.mw.GetWriteStream(ctx, &storagepb.GetWriteStreamRequest{
+		Name: table + "/streams/_default", View: storagepb.WriteStreamView_FULL,
+	}, noRetry)
+	return ws.GetTableSchema(), err
+}
+
+// finalize ends a stream and returns how many rows it has (R3); it may be repeated (case 74).
+func (c *client) finalize(ctx context.Context, stream string) (int64, error) {
+	ms, err := c.open(ctx, stream)
+	if err != nil {
+		return 0, err
+	}
+	defer ms.Close()
+	return ms.Finalize(ctx, noRetry)
+}
+
+func (c *client) open(ctx context.Context, stream string, opts ...managedwriter.WriterOption) (*managedwriter.ManagedStream, error) {
+	ctx = context.WithValue(ctx, lookup{}, stream)
+	return c.mw.NewManagedStream(ctx, append(opts, managedwriter.WithStreamName(stream))...)
+}
+
+// outcome of a send: a result to come, or an answer that came at once.
+type outcome struct {
+	result *managedwriter.AppendResult
+	answer *retry.Answer
+}
+
+// connection is one AppendRows RPC to a write stream, by way of managedwriter with
+// its retries off. One goroutine sends, another reads.
+type connection struct {
+	id     uint64
+	wire   *wire
+	ms     *managedwriter.ManagedStream
+	client *client
+	slot   *slot
+	seen   bool          // the interceptor has seen the RPC; the sender's own
+	sent   chan outcome  // one for every send, in order
+	gone   chan struct{} // closed by hangUp
+	once   sync.Once
+
+	progress time.Time // when it answered, or got something to do; guarded by Partition.mu
+}
+
+// connect prepares a connection. It does no I/O: the RPC is opened by the first
+// append. depth is how many appends may be in flight.
+func (c *client) connect(ctx context.Context, id uint64, stream, trace string, schema *descriptorpb.DescriptorProto, depth int) (*connection, error) {
+	w := &wire{stream: stream}
+	ms, err := c.open(ctx, stream,
+		managedwriter.WithSchemaDescriptor(schema),
+		managedwriter.WithTraceID(trace),
+		managedwriter.WithMaxInflightRequests(depth),
+		managedwriter.WithAppendRowsCallOption(gax.WithGRPCOptions(w)),
+		managedwriter.WithAppendRowsCallOption(noRetry),
+	)
+	if err != nil {
+		return nil, err
+	}
+	return &connection{
+		id: id, wire: w, ms: ms, client: c,
+		sent: make(chan outcome, depth), gone: make(chan struct{}),
+	}, nil
+}
+
+// send hands rows for an offset to the client. Its outcome comes out of receive, in
+// order. Nothing but hangUp ends it early: a cancelled append might be sent later.
+// When the client refuses, the connection is broken: send returns after the reader
+// has noticed, with every answer that came before, so that nothing more is sent here.
+func (c *connection) send(rows [][]byte, offset int64) {
+	var o outcome
+	res, err := c.ms.AppendRows(context.Background(), rows, managedwriter.WithOffset(offset))
+	switch {
+	case err != nil:
+		o.answer = c.broken(err)
+	case !c.seen && !c.wire.wasOpened():
+		err := status.Error(codes.FailedPrecondition, "the client options bypass the writer's interceptors: option.WithGRPCConn is not supported")
+		o.answer = c.broken(err)
+	default:
+		c.seen = true
+		o.result = res
+	}
+	select {
+	case c.sent <- o:
+	case <-c.gone:
+	}
+	if o.answer != nil {
+		<-c.gone
+	}
+}
+
+// receive waits for the next answer, and returns nil when the connection was hung up.
+func (c *connection) receive() *retry.Answer {
+	select {
+	case o := <-c.sent:
+		if o.answer != nil {
+			return o.answer
+		}
+		select {
+		case <-o.result.Ready():
+			return c.answer(o.result)
+		case <-c.gone:
+		}
+	case <-c.gone:
+	}
+	return nil
+}
+
+// answer reads a result that is ready. A response, even one that carries an error,
+// answers this append alone; an error without one is the end of the connection.
+func (c *connection) answer(res *managedwriter.AppendResult) *retry.Answer {
+	resp, err := res.FullResponse(context.Background())
+	if resp == nil {
+		return c.broken(err)
+	}
+	a := retry.FromResponse(resp)
+	return &a
+}
+
+// broken returns the answer of a connection that has ended, with its status and
+// trailer as the interceptor saw them.
+func (c *connection) broken(err error) *retry.Answer {
+	err, trailer := c.wire.status(err)
+	a := retry.FromError(err, trailer)
+	a.Broken = true
+	return &a
+}
+
+// hangUp ends the RPC. It does not wait: a blocked send or receive returns. The RPC
+// is cancelled before managedwriter is closed, which would wait for a blocked send.
+func (c *connection) hangUp() {
+	c.once.Do(func() {
+		close(c.gone)
+		c.wire.hangUp()
+	})
+}
+
+// close frees what the connection holds; hangUp comes first.
+func (c *connection) close() { _ = c.ms.Close() } // it returns io.EOF when all is well

@@ -1,0 +1,301 @@
+package committed
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/eowriter/eowriter/ledger"
+	"github.com/eowriter/eowriter/recovery"
+	"github.com/eowriter/eowriter/retry"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/descriptorpb"
+)
+
+// probeOffset is where a probe asks to append: far beyond any end, so that nothing
+// is written and the service says where the stream ends.
+const probeOffset = 1 << 62
+
+// work makes the calls that the machine wants, one after another, and ends when
+// none is due.
+func (p *Partition) work() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for !p.closed {
+		a, due := p.machine.Next()
+		if !due {
+			break
+		}
+		if e, happened := p.call(a); happened {
+			p.step(e)
+		}
+	}
+	p.working = false
+	p.back()
+}
+
+// call makes one call. p.mu is held, and let go of while the call takes.
+func (p *Partition) call(a recovery.Action) (recovery.Event, bool) {
+	switch a.Kind {
+	case recovery.Send:
+		return p.send(a)
+	case recovery.Probe:
+		p.probe(a)
+		return recovery.Event{}, false
+	case recovery.Connect:
+		return p.connect(a), true
+	case recovery.Create:
+		return p.create(a), true
+	default:
+		return p.finalize(a), true
+	}
+}
+
+// send hands an append to the client (B3). Its answer comes to the reader.
+func (p *Partition) send(a recovery.Action) (recovery.Event, bool) {
+	p.began(B3)
+	if sent := p.w.opt.Events.Sent; sent != nil {
+		sent(p.key, a.Intent, a.Again)
+	}
+	c := p.flying()
+	r := p.result(a)
+	p.mu.Unlock()
+	rows, err := p.rows(r, a.Intent)
+	if err == nil {
+		c.send(rows, a.Intent.Start)
+	}
+	p.mu.Lock()
+	if err != nil {
+		return recovery.Event{Kind: recovery.Unreadable, Err: err}, true
+	}
+	p.did(B3)
+	return recovery.Event{}, false
+}
+
+// probe asks where the stream ends (O3, R5).
+func (p *Partition) probe(a recovery.Action) {
+	p.began(p.probeStep())
+	c := p.flying()
+	p.mu.Unlock()
+	c.send([][]byte{p.cfg.Schema.probe}, probeOffset)
+	p.mu.Lock()
+}
+
+func (p *Partition) probeStep() Step {
+	if p.rotated {
+		return R5
+	}
+	return O3
+}
+
+// flying returns the connection to send on, and notes when it got something to do.
+func (p *Partition) flying() *connection {
+	if p.machine.InFlight() <= 1 {
+		p.conn.progress = time.Now()
+	}
+	return p.conn
+}
+
+// result returns the result of the batch to send; batches of an earlier run get one now.
+func (p *Partition) result(a recovery.Action) *Result {
+	r := p.results[a.Batch]
+	if r == nil {
+		r = &Result{p: p}
+		p.results[a.Batch] = r
+	}
+	return r
+}
+
+// rows returns the rows of an intent, from the ledger or the source if it is of an
+// earlier run. Only the worker touches r.rows while the batch is open.
+func (p *Partition) rows(r *Result, in ledger.Intent) ([][]byte, error) {
+	if r.rows == nil {
+		rows, err := p.again(in)
+		if err != nil {
+			return nil, err
+		}
+		r.rows = rows
+	}
+	return r.rows[in.From : in.From+in.Rows], nil
+}
+
+// again gets the rows of a whole batch once more. Rows of a source are believed only
+// if they are those that were bound: their digest is checked before anything is sent.
+func (p *Partition) again(in ledger.Intent) ([][]byte, error) {
+	if p.cfg.Replay == nil {
+		return p.w.led.Rows(in.Payload)
+	}
+	got, err := p.cfg.Replay(p.ctx, Range{Before: in.Before, After: in.After, Rows: in.Of})
+	if err != nil {
+		return nil, fmt.Errorf("replay the batch at offset %d: %w", in.Start, err)
+	}
+	digest := got.Digest
+	if digest == (ledger.Digest{}) {
+		digest = ledger.DigestOf(got.Rows)
+	}
+	if digest != in.Digest || int64(len(got.Rows)) != in.Of {
+		return nil, fmt.Errorf("replay the batch at offset %d: the source gave %d rows with digest %x, bound are %d with %x",
+			in.Start, len(got.Rows), digest, in.Of, in.Digest)
+	}
+	return got.Rows, nil
+}
+
+// connect opens a connection in place of the one before. It waits for its turn if
+// there are too many.
+func (p *Partition) connect(a recovery.Action) recovery.Event {
+	p.disconnect()
+	p.mu.Unlock()
+	c, err := p.dial(a)
+	p.mu.Lock()
+	if err != nil {
+		answer := retry.FromError(err, nil)
+		return recovery.Event{Kind: recovery.Broken, Conn: a.Conn, Answer: &answer}
+	}
+	p.running++
+	go p.read(c)
+	if p.closed || p.machine.Connection() != a.Conn {
+		c.hangUp() // not wanted any more
+	} else {
+		p.conn = c
+		c.progress = time.Now()
+		p.watch(c)
+	}
+	return recovery.Event{Kind: recovery.Connected, Conn: a.Conn}
+}
+
+func (p *Partition) dial(a recovery.Action) (*connection, error) {
+	schema, err := p.descriptor(a.Schema)
+	if err != nil {
+		return nil, err
+	}
+	slot, err := p.w.slots.take(p.ctx, p.yield)
+	if err != nil {
+		return nil, err
+	}
+	cl, err := p.w.clients.take()
+	if err != nil {
+		p.w.slots.release(slot)
+		return nil, err
+	}
+	trace := fmt.Sprintf("eowriter:%s:%s:%d", p.w.led.ID(), p.key.Name, a.Epoch)
+	c, err := cl.connect(p.w.ctx, a.Conn, a.Stream, trace, schema, p.w.opt.WindowRequests+1)
+	if err != nil {
+		p.w.clients.release(cl)
+		p.w.slots.release(slot)
+		return nil, err
+	}
+	c.slot = slot
+	return c, nil
+}
+
+// descriptor returns the writer schema with a fingerprint: the present one, or that
+// of intents of an earlier run.
+func (p *Partition) descriptor(fp ledger.Fingerprint) (*descriptorpb.DescriptorProto, error) {
+	if fp == p.cfg.Schema.fingerprint {
+		return p.cfg.Schema.descriptor, nil
+	}
+	b, err := p.w.led.Schema(fp)
+	if err != nil {
+		return nil, err
+	}
+	d := &descriptorpb.DescriptorProto{}
+	if err := proto.Unmarshal(b, d); err != nil {
+		return nil, fmt.Errorf("read writer schema %x: %w", fp, err)
+	}
+	return d, nil
+}
+
+// read tells the machine of every answer (B5), until the connection is broken or
+// given up, and then closes it.
+func (p *Partition) read(c *connection) {
+	for {
+		answer := c.receive()
+		if answer == nil {
+			break
+		}
+		p.mu.Lock()
+		c.progress = time.Now()
+		p.touched = c.progress
+		e := recovery.Event{Kind: recovery.Answered, Conn: c.id, Answer: answer}
+		if answer.Broken {
+			e.Kind = recovery.Broken
+			c.hangUp()
+			if p.conn == c {
+				p.conn = nil
+			}
+		}
+		p.began(B5)
+		p.step(e)
+		p.did(B5)
+		p.mu.Unlock()
+	}
+	c.close()
+	p.w.clients.release(c.client)
+	p.w.slots.release(c.slot)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.back()
+}
+
+// watch looks after a connection now and then: one that has not answered for too
+// long is half-open and ended, one without anything to do is let go.
+func (p *Partition) watch(c *connection) {
+	if p.conn != c {
+		return
+	}
+	quiet := time.Since(c.progress)
+	switch busy := p.machine.InFlight() > 0; {
+	case busy && quiet >= p.w.opt.AnswerTimeout:
+		c.wire.hangUp() // what is in flight fails, and so the reader learns of it
+	case !busy && quiet >= p.w.opt.IdleTimeout:
+		p.step(recovery.Event{Kind: recovery.Idle})
+	}
+	p.after(min(p.w.opt.AnswerTimeout, p.w.opt.IdleTimeout)/2, func() { p.watch(c) })
+}
+
+// create makes a stream (O1, R1), within the rate that the service bears.
+func (p *Partition) create(a recovery.Action) recovery.Event {
+	s := O1
+	if a.Epoch != 0 {
+		s = R1
+	}
+	p.began(s)
+	p.mu.Unlock()
+	var name string
+	err := p.w.limiter.Wait(p.ctx)
+	if err == nil {
+		ctx, cancel := context.WithTimeout(p.ctx, p.w.opt.CallTimeout)
+		name, err = p.w.clients.control.create(ctx, p.key.Table)
+		cancel()
+	}
+	p.mu.Lock()
+	if err != nil {
+		return callFailed(err)
+	}
+	p.did(s)
+	return recovery.Event{Kind: recovery.Created, Name: name}
+}
+
+// finalize ends the sealed stream and learns its row count (R3).
+func (p *Partition) finalize(a recovery.Action) recovery.Event {
+	p.began(R3)
+	p.mu.Unlock()
+	ctx, cancel := context.WithTimeout(p.ctx, p.w.opt.CallTimeout)
+	count, err := p.w.clients.control.finalize(ctx, a.Stream)
+	cancel()
+	p.mu.Lock()
+	if err != nil {
+		return callFailed(err)
+	}
+	p.did(R3)
+	return recovery.Event{Kind: recovery.Finalized, Count: count}
+}
+
+func callFailed(err error) recovery.Event {
+	answer := retry.FromError(err, nil)
+	if errors.Is(err, context.DeadlineExceeded) {
+		answer.Class = retry.Transient
+	}
+	return recovery.Event{Kind: recovery.CallFailed, Answer: &answer}
+}
