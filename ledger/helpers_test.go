@@ -2,6 +2,8 @@ package ledger
 
 import (
 	"fmt"
+	"io"
+	"os"
 	"path/filepath"
 	"testing"
 
@@ -9,7 +11,25 @@ import (
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// TestMain also is the other process of TestInUse: with LEDGER_TEST_HOLD it holds
+// that ledger until its standard input ends.
+func TestMain(m *testing.M) {
+	path := os.Getenv("LEDGER_TEST_HOLD")
+	if path == "" {
+		goleak.VerifyTestMain(m)
+		return
+	}
+	l, err := Open(path, nil)
+	if err != nil {
+		fmt.Println(err)
+		os.Exit(1)
+	}
+	fmt.Println("holding")
+	io.Copy(io.Discard, os.Stdin)
+	if l.Close() != nil {
+		os.Exit(1)
+	}
+}
 
 // small keeps segments, and so the tests' disk use, small.
 var small = &Options{SegmentBytes: 64 << 10}
@@ -104,8 +124,7 @@ func requireSound(t testing.TB, l *Ledger) {
 }
 
 // refused requires that a write was refused, for a reason that has this text.
-func refused(t testing.TB, err error, text string) {
-	t.Helper()
+func refused(t require.TestingT, err error, text string) {
 	var e *InvariantError
 	require.ErrorAs(t, err, &e)
 	require.ErrorContains(t, err, text)

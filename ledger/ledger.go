@@ -118,7 +118,10 @@ func open(path string, o Options, readOnly bool) (*Ledger, error) {
 	}
 	l := &Ledger{path: path, readOnly: readOnly, file: f, hooks: o.hooks, failed: make(chan struct{})}
 	l.queue.wake = make(chan struct{}, 1)
-	l.segments = &segments{dir: path + ".segments", size: o.SegmentBytes, readOnly: readOnly, frame: random()}
+	l.segments = &segments{
+		dir: path + ".segments", size: o.SegmentBytes, frame: random(),
+		readOnly: readOnly, closed: readOnly,
+	}
 	if err := l.start(info); err != nil {
 		err = fmt.Errorf("open ledger %s: %w", path, err)
 		if l.db == nil {
@@ -245,9 +248,6 @@ func (l *Ledger) fail(cause error) error {
 func (l *Ledger) Freeze(rows [][]byte) (Payload, error) {
 	if err := l.Err(); err != nil {
 		return Payload{}, err
-	}
-	if l.readOnly {
-		return Payload{}, fmt.Errorf("ledger %s: opened for reading only: %w", l.path, ErrClosed)
 	}
 	p, err := l.segments.put(rows)
 	if err != nil {

@@ -20,7 +20,11 @@ type segments struct {
 	ledger   uint64 // id, written in every frame
 	readOnly bool
 
-	growing sync.Mutex // taken before mu, by the one that makes a segment
+	// writing is held for reading while rows are written, and for good by close: a
+	// closed file's descriptor may be another file's by then.
+	writing sync.RWMutex
+	closed  bool       // guarded by writing
+	growing sync.Mutex // after writing and before mu, by the one that makes a segment
 
 	mu      sync.Mutex // guards what follows; not held while rows are written or synced
 	files   map[uint32]*segment
@@ -140,6 +144,11 @@ func checkFolder(dir string) error {
 
 // put writes rows to a place of their own and holds it for the caller.
 func (s *segments) put(rows [][]byte) (Payload, error) {
+	s.writing.RLock()
+	defer s.writing.RUnlock()
+	if s.closed {
+		return Payload{}, ErrClosed
+	}
 	length := frameLength(rows)
 	if length == 0 || length > s.size {
 		return Payload{}, fmt.Errorf("the rows don't fit a segment of %d bytes: make the batch smaller, or Options.SegmentBytes larger", s.size)
@@ -364,6 +373,9 @@ func (s *segments) forget(p Payload) {
 }
 
 func (s *segments) close() error {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	s.closed = true
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var errs []error
