@@ -1,0 +1,283 @@
+package recovery
+
+import (
+	"fmt"
+
+	"github.com/eowriter/eowriter/ledger"
+	"github.com/eowriter/eowriter/retry"
+)
+
+type connState uint8
+
+const (
+	connDown connState = iota
+	connOpening
+	connUp
+)
+
+// Due says that Next has a call to make.
+func (m *Machine) Due() bool {
+	if m.calling || m.holding != 0 {
+		return false
+	}
+	switch m.phase {
+	case phaseCreating, phaseSucceeding, phaseFinalizing:
+		return true
+	case phaseProbing:
+		return m.flight.len() == 0 && m.conn != connOpening
+	case phaseLive:
+		n, due := m.window.sendable()
+		if !due || m.yielding && m.served || m.conn == connOpening {
+			return false
+		}
+		// Another writer schema needs another connection, once this one is quiet.
+		return m.conn == connDown || m.schema == m.window.at(n).Schema || m.flight.len() == 0
+	}
+	return false
+}
+
+// Next returns the next call to make, if one is due. The caller makes it at once:
+// what Next returned counts as handed to the client (invariant 6).
+func (m *Machine) Next() (Action, bool) {
+	if !m.Due() {
+		return Action{}, false
+	}
+	switch m.phase {
+	case phaseCreating: // O1
+		m.calling = true
+		return Action{Kind: Create}, true
+	case phaseSucceeding: // R1
+		m.calling = true
+		return Action{Kind: Create, Epoch: m.part.Epoch}, true
+	case phaseFinalizing: // R3
+		m.calling = true
+		return Action{Kind: Finalize, Stream: m.part.Stream}, true
+	case phaseProbing: // O3, R5
+		if m.conn == connDown || m.schema != m.opt.Schema {
+			return m.connect(m.opt.Schema), true
+		}
+		m.flight.push(probeOrdinal)
+		return Action{Kind: Probe, Conn: m.connID, Stream: m.part.Stream}, true
+	}
+	n, _ := m.window.sendable()
+	it := m.window.at(n)
+	if m.conn == connDown || m.schema != it.Schema {
+		return m.connect(it.Schema), true
+	}
+	again := it.maySent || it.sent
+	it.flying, it.sent = true, true
+	m.window.cursor++
+	m.flight.push(n)
+	return Action{Kind: Send, Conn: m.connID, Stream: m.part.Stream, Batch: it.batch, Intent: it.Intent, Again: again}, true // B3
+}
+
+// connect asks for a connection in place of the one before. A stream's writer
+// schema is fixed at a connection's first request (case 65).
+func (m *Machine) connect(schema ledger.Fingerprint) Action {
+	m.conns++
+	m.conn, m.connID, m.schema, m.served = connOpening, m.conns, schema, false
+	return Action{Kind: Connect, Conn: m.connID, Epoch: m.part.Epoch, Stream: m.part.Stream, Schema: schema}
+}
+
+// disconnect gives up the connection, if there is one.
+func (m *Machine) disconnect() {
+	if m.conn != connDown {
+		m.do(Action{Kind: Disconnect, Conn: m.connID})
+		m.hangUp()
+	}
+}
+
+// hangUp notes that the connection is no more: what was in flight may have been
+// applied, or may be yet.
+func (m *Machine) hangUp() {
+	for m.flight.len() > 0 {
+		if n := m.flight.pop(); n != probeOrdinal {
+			it := m.window.at(n)
+			it.flying, it.maySent = false, true
+		}
+	}
+	m.conn, m.connID, m.yielding, m.served = connDown, 0, false, false
+	m.window.cursor = m.window.landed
+}
+
+// connection handles the events of the present connection.
+func (m *Machine) connection(e Event) {
+	switch {
+	case e.Kind == Connected:
+		m.conn = connUp
+	case e.Kind == Answered && m.flight.len() > 0:
+		m.served = true
+		if n := m.flight.pop(); n == probeOrdinal {
+			m.probeAnswered(e.Answer)
+		} else {
+			m.appendAnswered(n, e.Answer)
+		}
+	case e.Kind == Broken:
+		m.broken(e.Answer)
+	}
+}
+
+// broken judges the end of a connection: its status is about the oldest request
+// in flight, the rest has no answer.
+func (m *Machine) broken(a *retry.Answer) {
+	quiet := m.conn == connUp && m.flight.len() == 0
+	oldest := probeOrdinal
+	if m.flight.len() > 0 {
+		oldest = *m.flight.at(0)
+	}
+	if oldest != probeOrdinal {
+		m.window.at(oldest).flying = false
+		m.flight.pop()
+	}
+	s := m.situation(oldest)
+	m.hangUp()
+	switch {
+	case oldest != probeOrdinal:
+		m.judged(oldest, a, s)
+	case m.phase == phaseProbing && !quiet:
+		m.probeJudged(a, s)
+	case quiet && (a.Class == retry.Idle || a.Class == retry.Transient):
+		// Nobody waits for anything: connect again when there is something to send.
+	default:
+		m.act(judgeStream(a, s), m.part.Acked, a)
+	}
+}
+
+// situation tells what is known of item n, or of the stream if n is the probe's.
+func (m *Machine) situation(n uint64) Situation {
+	s := Situation{
+		First:  m.window.start(m.window.landed, m.part.Next),
+		Sealed: m.part.Seal != nil, Open: m.window.items.len() > 0,
+		Probed: m.probed, Suspicious: m.suspicious,
+		Known: m.window.known,
+	}
+	if n != probeOrdinal {
+		it := m.window.at(n)
+		s.Start, s.End, s.MaySent = it.Start, it.End(), it.maySent
+	}
+	return s
+}
+
+// appendAnswered judges the answer to item n's append (B5).
+func (m *Machine) appendAnswered(n uint64, a *retry.Answer) {
+	s := m.situation(n)
+	m.window.at(n).flying = false
+	m.judged(n, a, s)
+}
+
+func (m *Machine) judged(n uint64, a *retry.Answer, s Situation) {
+	v := Judge(a, s)
+	if v == Acked {
+		m.window.land(n, a.Class == retry.AlreadyExists)
+		m.tries = [Propagation + 1]int{}
+		return
+	}
+	it := m.window.at(n)
+	switch a.Class {
+	case retry.OutOfRange, retry.RowErrors, retry.TooLarge, retry.ExtraFields:
+		// Refused plainly: this append wrote nothing.
+	default:
+		it.maySent = true
+	}
+	if v == Split && it.Rows == 1 {
+		v = Blocked // one row over the limit can't be split
+	}
+	m.act(v, it.Start, a)
+}
+
+// probeAnswered judges the answer to the probe (O3, R5).
+func (m *Machine) probeAnswered(a *retry.Answer) { m.probeJudged(a, m.situation(probeOrdinal)) }
+
+func (m *Machine) probeJudged(a *retry.Answer, s Situation) {
+	v := JudgeProbe(a, m.part.Acked, s)
+	if v == Split {
+		v = Blocked // one small row
+	}
+	if v != Acked {
+		m.act(v, m.part.Acked, a)
+		return
+	}
+	m.probed = true
+	m.tries = [Propagation + 1]int{}
+	if m.suspicious {
+		m.rotate(ledger.TakeOver, "the ledger was moved, copied or restored")
+		return
+	}
+	for n := m.window.first; n < m.window.end() && m.window.at(n).End() <= a.Expected; n++ {
+		m.window.land(n, true)
+	}
+	m.phase = phaseLive
+	m.do(Action{Kind: Ready})
+	if m.aged {
+		m.rotate(ledger.Aging, "near the end of its time to live")
+		return
+	}
+	m.bind()
+}
+
+// act carries out a verdict other than Acked. While what follows a failed append
+// is still being answered, only what stops the partition matters: the rest is sent
+// again anyway, and a rotation's count decides about everything.
+func (m *Machine) act(v Verdict, offset int64, a *retry.Answer) {
+	busy := m.holding != 0 || m.phase == phaseDraining
+	switch v {
+	case Conflict, Fenced, InDoubt, Blocked, Refused:
+		m.stop(v, offset, m.describe(offset, a), a)
+	case NewEpoch:
+		m.disconnect()
+		m.rotation, m.holding = nil, 0
+		m.phase = phaseCreating
+	case Again, Rewind:
+		if !busy {
+			m.hold(Backoff)
+		}
+	case AskAgain, Propagate:
+		m.askAgain(v, offset, a, busy)
+	case Split:
+		if !busy {
+			m.rotate(ledger.TooLarge, m.describe(offset, a))
+		}
+	case Uncounted:
+		m.uncounted()
+	}
+}
+
+// askAgain waits for the service's view to catch up, within a bound.
+func (m *Machine) askAgain(v Verdict, offset int64, a *retry.Answer, busy bool) {
+	switch {
+	case busy:
+	case v == Propagate && m.tries[Propagation] >= m.opt.PropagationTries:
+		m.stop(Blocked, offset, m.describe(offset, a), a)
+	case v == Propagate:
+		m.hold(Propagation)
+	case m.tries[Lag] >= m.opt.LagTries:
+		m.uncounted()
+	default:
+		m.hold(Lag)
+	}
+}
+
+// uncounted lets Finalize's count decide where the stream ends.
+func (m *Machine) uncounted() {
+	reason, detail := ledger.Lagging, "its end could not be learnt in time"
+	if m.suspicious {
+		reason = ledger.TakeOver
+	}
+	if m.phase != phaseDraining {
+		m.rotate(reason, detail)
+	}
+}
+
+// hold stops sending until what is in flight has been answered and a wait is over.
+func (m *Machine) hold(k WaitKind) { m.holding, m.waiting = k, false }
+
+// describe says what was seen and what was expected, for people.
+func (m *Machine) describe(offset int64, a *retry.Answer) string {
+	if a.Class == retry.RowErrors && len(a.Rows) > 0 {
+		return fmt.Sprintf("row %d of the batch at offset %d: %s (%d refused)", a.Rows[0].Index, offset, a.Rows[0].Message, len(a.Rows))
+	}
+	if a.Expected >= 0 {
+		return fmt.Sprintf("the service has the stream's end at %d, the ledger has %d acknowledged and %d bound", a.Expected, m.part.Acked, m.part.Next)
+	}
+	return fmt.Sprintf("%s at offset %d", a.Class, offset)
+}

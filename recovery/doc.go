@@ -1,0 +1,24 @@
+// Package recovery is the state machine of one partition: it decides, and does
+// nothing itself. It has no I/O, no clock and no lock, so that every history of
+// crashes, broken connections and lying answers can be played in a test.
+//
+// Its owner makes a [Machine] with [New], feeds it what happened with [Machine.Step]
+// (first an event of kind Start) and carries out the actions that come back, in
+// their order. Those never block: writes for the ledger, results for callers,
+// timers. What may block, the calls to the service, is not pushed but pulled: one
+// worker asks [Machine.Next], makes that one call, and reports its outcome as an
+// event. So the machine knows exactly what was handed to the client when, which
+// is what ALREADY_EXISTS is judged by (invariant 6 of ARCHITECTURE.md).
+//
+// A fresh start, a restart, a broken connection and a rewind are the same machine
+// fed with different events:
+//
+//	Start ─┬─ no epoch ──▶ creating ─▶ opening ─▶ probing ─▶ live
+//	       ├─ owned ─────────────────────────────▶ probing
+//	       └─ sealed ─▶ finalizing ─▶ settling ──▶ probing
+//	live or probing ─▶ draining ─▶ succeeding ─▶ sealing ─▶ finalizing ─▶ …
+//	any ─▶ stopped, with a Cause
+//
+// The steps O1-O3, B1-B7 and R1-R5 named in the comments are those of
+// ARCHITECTURE.md. The package is used by one goroutine at a time.
+package recovery

@@ -1,0 +1,340 @@
+package recovery
+
+import (
+	"fmt"
+
+	"github.com/eowriter/eowriter/ledger"
+	"github.com/eowriter/eowriter/retry"
+)
+
+// Options say what a machine is for, and bound how long it believes that an
+// answer will get better.
+type Options struct {
+	Key  ledger.Key
+	Mode ledger.Mode
+
+	Schema     ledger.Fingerprint // writer schema of new streams and of the probe
+	Descriptor []byte             // its serialized descriptor
+	Encoder    uint32             // version of the encoder that makes the batches
+
+	LagTries         int // how often a lagging end is asked for again; 0: 8
+	PropagationTries int // how often extra fields are tried again; 0: 40
+}
+
+// Machine is the state machine of one partition. Not safe for concurrent use.
+type Machine struct {
+	opt   Options
+	phase phase
+	part  ledger.Partition // as the ledger last had it; Acked, Next and Position are kept current
+	out   []Action
+
+	suspicious bool // part.Owner is not the ledger's identity: take the stream over once its end is proved
+	aged       bool // rotate as soon as the stream's end is proved
+	retiring   bool // forget the partition as soon as nothing is open
+	probed     bool // a probe of this incarnation fitted: binding is allowed (invariant 2)
+
+	window  window
+	offered fifo[item] // accepted while binding is not allowed
+	batch   uint64     // number of the next batch
+	after   []byte     // position reached by the last intent bound or being bound
+	acking  uint64     // the ordinal up to which an Acknowledge is on its way to the ledger; 0: none
+	writes  int        // asked of the ledger and not answered
+
+	rotation *rotation // what is being done to replace the stream, or nil
+
+	conn     connState
+	connID   uint64             // the present connection, or 0; events of others are ignored
+	conns    uint64             // connections so far
+	schema   ledger.Fingerprint // the present connection's
+	flight   flight
+	yielding bool // let the connection go when nothing is in flight
+	served   bool // it has answered: who yields has got something done
+
+	calling bool     // a call that Next returned has not been reported
+	holding WaitKind // nothing is sent until what is in flight is answered and the wait is over
+	waiting bool     // the Wait of holding was asked for
+	tries   [Propagation + 1]int
+
+	cause *Cause // of a Stop that waits for the ledger's last answer
+}
+
+type phase uint8
+
+const (
+	phaseNone       phase = iota
+	phaseCreating         // O1
+	phaseOpening          // O2
+	phaseProbing          // O3, R5
+	phaseLive             // B1-B7
+	phaseDraining         // nothing is bound or sent until nothing is in flight or on its way to the ledger
+	phaseSucceeding       // R1
+	phaseSealing          // R2
+	phaseFinalizing       // R3
+	phaseSettling         // R4
+	phaseForgetting       // Retire: the stream is finalized, the ledger forgets
+	phaseStopped
+)
+
+var phaseNames = [...]string{"none", "creating", "opening", "probing", "live", "draining", "succeeding", "sealing",
+	"finalizing", "settling", "forgetting", "stopped"}
+
+func (p phase) String() string { return phaseNames[p] }
+
+// New returns a machine that waits for its Start event.
+func New(opt Options) *Machine {
+	if opt.LagTries == 0 {
+		opt.LagTries = 8
+	}
+	if opt.PropagationTries == 0 {
+		opt.PropagationTries = 40
+	}
+	return &Machine{opt: opt, batch: 1}
+}
+
+// NextBatch returns the number that the next offered batch gets: one more than
+// the last one's, where those read from disk have been numbered too.
+func (m *Machine) NextBatch() uint64 { return m.batch }
+
+// Position returns the source position reached by the last batch that was bound or
+// offered: what the next batch has to come after. The caller must not change it.
+func (m *Machine) Position() []byte {
+	if n := m.offered.len(); n > 0 {
+		return m.offered.at(n - 1).After
+	}
+	return m.after
+}
+
+// Partition returns the partition with the present window.
+func (m *Machine) Partition() ledger.Partition { return m.part }
+
+// Connection returns the number of the present connection, also one that is being
+// opened, or 0.
+func (m *Machine) Connection() uint64 { return m.connID }
+
+// InFlight returns how many requests await an answer.
+func (m *Machine) InFlight() int { return m.flight.len() }
+
+// Empty says that nothing is open: no intent, no batch waiting for one.
+func (m *Machine) Empty() bool { return m.window.items.len() == 0 && m.offered.len() == 0 }
+
+// Stopped says that a stop was decided; its Stop action may still wait for the ledger.
+func (m *Machine) Stopped() bool { return m.phase == phaseStopped }
+
+// String describes the state for traces and tests.
+func (m *Machine) String() string {
+	return fmt.Sprintf("%s epoch %d acked %d next %d open %d in flight %d",
+		m.phase, m.part.Epoch, m.part.Acked, m.part.Next, m.window.items.len(), m.flight.len())
+}
+
+// Step tells the machine what happened and returns what is to be done about it,
+// in order. The slice is valid until the next call.
+func (m *Machine) Step(e Event) []Action {
+	clear(m.out)
+	m.out = m.out[:0]
+	switch e.Kind {
+	case Opened, Bound, Acknowledged, Sealed, Settled, Forgotten, Failed:
+		// Counts also after a stop: what became durable is told to the callers.
+		m.writes--
+		m.written(e)
+	case Created, Finalized, CallFailed, Unreadable:
+		m.calling = false
+		if m.phase != phaseStopped {
+			m.called(e)
+		}
+	case Connected, Answered, Broken:
+		// An older connection's, so perhaps an older epoch's: it says nothing about this one.
+		if e.Conn == m.connID && m.phase != phaseStopped {
+			m.connection(e)
+		}
+	default:
+		if m.phase != phaseStopped {
+			m.asked(e)
+		}
+	}
+	m.proceed()
+	return m.out
+}
+
+// asked handles what the owner wants.
+func (m *Machine) asked(e Event) {
+	switch e.Kind {
+	case Start:
+		m.start(e)
+	case Offered:
+		m.offered.push(item{Intent: e.Intent, batch: m.batch})
+		m.batch++
+		if m.phase == phaseLive {
+			m.bind()
+		}
+	case Timer:
+		m.holding, m.waiting = 0, false
+		m.window.cursor = m.window.landed
+	case Idle:
+		if m.phase == phaseLive && m.flight.len() == 0 {
+			m.disconnect()
+		}
+	case Yield:
+		m.yielding = m.conn != connDown
+	case Age:
+		m.aged = true
+		if m.phase == phaseLive {
+			m.rotate(ledger.Aging, "near the end of its time to live")
+		}
+	case Retire:
+		m.retiring = true
+	}
+}
+
+// start takes up the partition where the ledger has it.
+func (m *Machine) start(e Event) {
+	if e.Partition == nil {
+		m.part = ledger.Partition{Key: m.opt.Key, Mode: m.opt.Mode}
+		m.phase = phaseCreating
+		return
+	}
+	m.part = *e.Partition
+	m.suspicious, m.aged = e.Suspicious, e.Aged
+	m.after = m.part.Position
+	items := make([]item, len(e.Intents))
+	for i, in := range e.Intents {
+		// The parts of a split batch are one batch.
+		if i > 0 && in.From == 0 {
+			m.batch++
+		}
+		// Read from disk: it may have been sent (invariant 6).
+		items[i] = item{Intent: in, batch: m.batch, maySent: true}
+		m.after = in.After
+	}
+	if len(items) > 0 {
+		m.batch++
+	}
+	m.window.refill(items)
+	m.phase = phaseProbing
+	if m.part.Seal != nil {
+		// Sealed, so the owner's probe had fitted: go on from R3.
+		m.rotation = &rotation{seal: *m.part.Seal}
+		m.phase = phaseFinalizing
+	}
+}
+
+// bind gives the offered batches their offsets and asks for their intents (B2).
+func (m *Machine) bind() {
+	for m.offered.len() > 0 {
+		it := m.offered.pop()
+		it.Start = m.part.Next
+		m.part.Next = it.End()
+		m.after = it.After
+		m.window.push(it)
+		m.write(Action{Kind: Bind, Batch: it.batch, Intent: it.Intent})
+	}
+}
+
+// written handles the ledger's answers to writes.
+func (m *Machine) written(e Event) {
+	switch e.Kind {
+	case Opened:
+		m.adopt(e)
+	case Bound:
+		m.do(Action{Kind: Stored, Batch: m.window.at(m.window.bound).batch})
+		m.window.bound++
+	case Acknowledged:
+		m.resolve(m.acking)
+		m.acking = 0
+	case Sealed:
+		m.part.Seal = &m.rotation.seal
+		m.phase = phaseFinalizing
+	case Settled:
+		m.settled(e)
+	case Forgotten:
+		m.stop(Done, m.part.Acked, "retired", nil)
+	case Failed:
+		m.stop(Unknown, m.part.Acked, "the ledger did not take a write", &retry.Answer{Err: e.Err})
+	}
+}
+
+// adopt takes the stream that the ledger just recorded as this partition's (O2, R4).
+func (m *Machine) adopt(e Event) {
+	if m.phase == phaseStopped {
+		return
+	}
+	m.part, m.suspicious = *e.Partition, e.Suspicious
+	m.rotation, m.probed, m.aged = nil, false, false
+	m.phase = phaseProbing
+}
+
+// resolve lets the items below an ordinal leave the window: their acknowledgement
+// is durable (B7).
+func (m *Machine) resolve(to uint64) {
+	for m.window.first < to {
+		it := m.window.pop()
+		m.part.Acked = it.End()
+		if it.From+it.Rows < it.Of {
+			continue // a part: its batch has landed with the last one
+		}
+		m.part.Position = it.After
+		m.do(Action{Kind: Landed, Batch: it.batch, Ack: Ack{
+			Stream: m.part.Stream, Epoch: m.part.Epoch, Offset: it.Start, Rows: it.Of, Duplicate: it.duplicate,
+		}})
+	}
+}
+
+// proceed does what has become possible: it runs after every event.
+func (m *Machine) proceed() {
+	if m.phase == phaseStopped {
+		if m.cause != nil && m.writes == 0 {
+			m.do(Action{Kind: Stop, Cause: m.cause})
+			m.cause = nil
+		}
+		return
+	}
+	if m.holding != 0 && !m.waiting && m.flight.len() == 0 {
+		m.waiting = true
+		m.tries[m.holding]++
+		m.do(Action{Kind: Wait, Wait: m.holding, Attempt: m.tries[m.holding]})
+	}
+	if m.phase == phaseLive || m.phase == phaseDraining {
+		m.acknowledge()
+	}
+	if m.retiring && m.phase == phaseLive && m.Empty() {
+		m.rotate(ledger.Finished, "finished")
+	}
+	if m.phase == phaseDraining && m.flight.len() == 0 && m.writes == 0 {
+		m.drained()
+	}
+	if m.yielding && m.conn == connUp && m.flight.len() == 0 && (m.served || !m.Due()) {
+		m.disconnect()
+	}
+}
+
+// acknowledge asks for B6 of what has landed, one write at a time: what lands
+// meanwhile goes together in the next.
+func (m *Machine) acknowledge() {
+	if m.acking != 0 || m.window.landed == m.window.first {
+		return
+	}
+	m.acking = m.window.landed
+	m.write(Action{Kind: Acknowledge, End: m.window.at(m.acking - 1).End()})
+}
+
+func (m *Machine) do(a Action) { m.out = append(m.out, a) }
+
+// write asks the ledger for something, in the present epoch.
+func (m *Machine) write(a Action) {
+	a.Epoch = m.part.Epoch
+	m.writes++
+	m.do(a)
+}
+
+// stop ends the machine with the first cause that is found. Callers are told when
+// the ledger has answered every write, so that they learn the most that is certain.
+func (m *Machine) stop(v Verdict, offset int64, detail string, a *retry.Answer) {
+	if m.phase == phaseStopped {
+		return
+	}
+	m.disconnect()
+	m.phase = phaseStopped
+	m.cause = &Cause{Verdict: v, Epoch: m.part.Epoch, Stream: m.part.Stream, Offset: offset, Detail: detail}
+	if a != nil {
+		m.cause.Err, m.cause.Class = a.Err, a.Class
+	}
+}
