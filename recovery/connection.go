@@ -225,7 +225,8 @@ func (m *Machine) act(v Verdict, offset int64, a *retry.Answer) {
 		m.stop(v, offset, m.describe(offset, a), a)
 	case NewEpoch:
 		m.disconnect()
-		m.rotation, m.holding = nil, 0
+		m.rotation = nil
+		m.holding, m.waiting = 0, false
 		m.phase = phaseCreating
 	case Again, Rewind:
 		if !busy {

@@ -167,8 +167,12 @@ func (m *Machine) asked(e Event) {
 			m.bind()
 		}
 	case Timer:
-		m.holding, m.waiting = 0, false
-		m.window.cursor = m.window.landed
+		// One that was asked for before a rotation may come late: what is in flight by
+		// then must not be sent a second time.
+		if m.waiting {
+			m.holding, m.waiting = 0, false
+			m.window.cursor = m.window.landed
+		}
 	case Idle:
 		if m.phase == phaseLive && m.flight.len() == 0 {
 			m.disconnect()
