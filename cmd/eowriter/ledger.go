@@ -1,0 +1,157 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/eowriter/eowriter/cmd/eowriter/internal/source"
+	"github.com/eowriter/eowriter/ledger"
+	"github.com/spf13/cobra"
+)
+
+func newLedgerCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "ledger",
+		Short: "Look at a ledger",
+		Long: `Look at a ledger. Nothing is written; a ledger that a writer has open can't be looked at until that has ended.
+
+A ledger is the file itself, the small file FILE.incarnation beside it and, for standard input, the folder
+FILE.segments: they go together.`,
+		Example: "  eowriter ledger show flights.ledger",
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usagef("unknown command %q for %s", args[0], cmd.CommandPath())
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			_ = cmd.Help() // to stdout, which can't be reported about there
+			return usagef("a command is needed: show or check")
+		},
+	}
+	cmd.AddCommand(newLedgerShowCommand(), newLedgerCheckCommand())
+	return cmd
+}
+
+// ledgerFlag adds --ledger, which can also be given as the only argument.
+func ledgerFlag(cmd *cobra.Command, path *string) {
+	cmd.Flags().StringVar(path, "ledger", "", "the ledger; or give it as an argument")
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		if len(args) > 1 {
+			return usagef("%s takes one ledger, not %d", cmd.CommandPath(), len(args))
+		}
+		return nil
+	}
+}
+
+// readLedger opens the ledger that the flag or the argument names, runs read and closes it.
+func readLedger(path string, args []string, read func(*ledger.Ledger) error) (err error) {
+	if len(args) == 1 {
+		path = args[0]
+	}
+	if path == "" {
+		return usagef("a ledger is needed")
+	}
+	led, err := ledger.OpenReadOnly(path)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if closed := led.Close(); err == nil {
+			err = closed
+		}
+	}()
+	return read(led)
+}
+
+func newLedgerShowCommand() *cobra.Command {
+	var (
+		path, name string
+		asJSON     bool
+	)
+	cmd := &cobra.Command{
+		Use:   "show [--partition NAME] LEDGER",
+		Short: "Show what a ledger knows of its partitions",
+		Long: `Show what a ledger knows of its partitions: state (owned; sealed while its stream is being replaced), mode, stream and
+epoch, the offsets up to which rows have landed (acked) and are bound (next), the open batches, and the position at which
+the source goes on. With --partition also the open batches one by one and the streams of earlier epochs.`,
+		Example: `  eowriter ledger show flights.ledger
+  eowriter ledger show --partition flights-2013-01.ndjson.gz flights.ledger
+  eowriter ledger show --json flights.ledger`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return readLedger(path, args, func(led *ledger.Ledger) error {
+				list, err := describeLedger(led, name)
+				switch {
+				case err != nil:
+					return err
+				case asJSON:
+					return printJSON(cmd.OutOrStdout(), list)
+				case name != "":
+					return list.printDetails(cmd.OutOrStdout())
+				}
+				return list.print(cmd.OutOrStdout())
+			})
+		},
+	}
+	ledgerFlag(cmd, &path)
+	cmd.Flags().StringVar(&name, "partition", "", "show only partitions of this name, with details")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
+	return cmd
+}
+
+// violation is what --json prints of one.
+type violation struct {
+	Table     string `json:"table,omitempty"`
+	Partition string `json:"partition,omitempty"`
+	Text      string `json:"text"`
+}
+
+func newLedgerCheckCommand() *cobra.Command {
+	var (
+		path   string
+		asJSON bool
+	)
+	cmd := &cobra.Command{
+		Use:     "check LEDGER",
+		Short:   "Check a whole ledger: every record's checksum, every invariant",
+		Long:    "Check a whole ledger: every record's checksum, and every invariant that it must hold. Exit code 1 if something is wrong.",
+		Example: "  eowriter ledger check flights.ledger",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return readLedger(path, args, func(led *ledger.Ledger) error {
+				found, err := led.Check()
+				if err != nil {
+					return err
+				}
+				return reportViolations(cmd, led.Path(), found, asJSON)
+			})
+		},
+	}
+	ledgerFlag(cmd, &path)
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
+	return cmd
+}
+
+func reportViolations(cmd *cobra.Command, path string, found []ledger.Violation, asJSON bool) error {
+	out := cmd.OutOrStdout()
+	list := make([]violation, len(found))
+	for i, v := range found {
+		list[i] = violation{Table: shortTable(v.Key.Table), Partition: source.DisplayName(v.Key.Name), Text: v.Text}
+		if !asJSON {
+			if _, err := fmt.Fprintln(out, v); err != nil {
+				return err
+			}
+		}
+	}
+	if asJSON {
+		if err := printJSON(out, map[string]any{"ledger": path, "violations": list}); err != nil {
+			return err
+		}
+	}
+	if len(found) > 0 {
+		return fmt.Errorf("%s: %d violations", path, len(found))
+	}
+	if !asJSON {
+		_, err := fmt.Fprintf(out, "%s: nothing wrong\n", path)
+		return err
+	}
+	return nil
+}

@@ -1,0 +1,194 @@
+package main
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"text/tabwriter"
+	"time"
+
+	"github.com/eowriter/eowriter/cmd/eowriter/internal/source"
+	"github.com/eowriter/eowriter/ledger"
+)
+
+// ledgerView is what ledger show prints, as JSON or as text.
+type ledgerView struct {
+	Ledger     string          `json:"ledger"`
+	ID         string          `json:"id"`
+	Partitions []partitionView `json:"partitions"`
+}
+
+type partitionView struct {
+	Partition string        `json:"partition"`
+	Table     string        `json:"table"`
+	State     string        `json:"state"`
+	Mode      string        `json:"mode"`
+	Stream    string        `json:"stream"`
+	Epoch     uint64        `json:"epoch"`
+	Acked     int64         `json:"acked"`
+	Next      int64         `json:"next"`
+	Open      int           `json:"open"` // batches
+	Rows      int64         `json:"rows"` // landed, over all epochs
+	Position  string        `json:"position"`
+	Created   time.Time     `json:"created"`
+	Updated   time.Time     `json:"updated"`
+	Seal      *sealView     `json:"seal,omitempty"`
+	Intents   []intentView  `json:"intents,omitempty"`
+	Retired   []retiredView `json:"retired,omitempty"`
+}
+
+type sealView struct {
+	Successor string    `json:"successor"`
+	Reason    string    `json:"reason"`
+	Detail    string    `json:"detail"`
+	At        time.Time `json:"at"`
+}
+
+type intentView struct {
+	Start  int64  `json:"start"`
+	End    int64  `json:"end"`
+	Bytes  int64  `json:"bytes"`
+	Digest string `json:"digest"`
+	Before string `json:"before"`
+	After  string `json:"after"`
+}
+
+type retiredView struct {
+	Epoch  uint64    `json:"epoch"`
+	Stream string    `json:"stream"`
+	Rows   int64     `json:"rows"` // -1: the service had dropped the stream
+	Reason string    `json:"reason"`
+	At     time.Time `json:"at"`
+}
+
+// describeLedger reads all partitions, or those of one name with their details.
+func describeLedger(led *ledger.Ledger, name string) (*ledgerView, error) {
+	parts, err := led.Partitions()
+	if err != nil {
+		return nil, err
+	}
+	view := &ledgerView{Ledger: led.Path(), ID: led.ID(), Partitions: []partitionView{}}
+	for _, p := range parts {
+		if name != "" && name != p.Key.Name && name != source.DisplayName(p.Key.Name) {
+			continue
+		}
+		v := partitionView{
+			Partition: source.DisplayName(p.Key.Name), Table: shortTable(p.Key.Table), State: "owned", Mode: modeName(p.Mode),
+			Stream: path.Base(p.Stream), Epoch: p.Epoch, Acked: p.Acked, Next: p.Next, Rows: p.Rows,
+			Position: positionText(p.Position), Created: p.Created, Updated: p.Updated,
+		}
+		if s := p.Seal; s != nil {
+			v.State = "sealed"
+			v.Seal = &sealView{path.Base(s.Successor), reasonName(s.Reason), s.Detail, s.At}
+		}
+		if err := v.addIntents(led, p, name != ""); err != nil {
+			return nil, err
+		}
+		view.Partitions = append(view.Partitions, v)
+	}
+	if name == "" {
+		return view, nil
+	}
+	if len(view.Partitions) == 0 {
+		return nil, fmt.Errorf("%s: no partition %q", led.Path(), name)
+	}
+	return view, view.addRetired(led)
+}
+
+func (v *partitionView) addIntents(led *ledger.Ledger, p ledger.Partition, details bool) error {
+	if p.Acked == p.Next {
+		return nil
+	}
+	_, open, err := led.Partition(p.Key)
+	if err != nil {
+		return err
+	}
+	v.Open = len(open)
+	if !details {
+		return nil
+	}
+	for _, in := range open {
+		v.Intents = append(v.Intents, intentView{
+			in.Start, in.End(), in.Bytes, hex.EncodeToString(in.Digest[:]), positionText(in.Before), positionText(in.After),
+		})
+	}
+	return nil
+}
+
+func (l *ledgerView) addRetired(led *ledger.Ledger) error {
+	retired, err := led.Retired()
+	if err != nil {
+		return err
+	}
+	for i := range l.Partitions {
+		v := &l.Partitions[i]
+		for _, r := range retired {
+			if source.DisplayName(r.Key.Name) == v.Partition && shortTable(r.Key.Table) == v.Table {
+				v.Retired = append(v.Retired, retiredView{r.Epoch, path.Base(r.Stream), r.Rows, reasonName(r.Reason), r.At})
+			}
+		}
+	}
+	return nil
+}
+
+func (l *ledgerView) print(out io.Writer) error {
+	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "PARTITION\tSTATE\tMODE\tACKED\tNEXT\tOPEN\tPOSITION\tEPOCH\tSTREAM\tTABLE\tUPDATED")
+	for _, v := range l.Partitions {
+		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%d\t%d\t%s\t%d\t%s\t%s\t%s\n", source.Printable(v.Partition), v.State, v.Mode,
+			v.Acked, v.Next, v.Open, v.Position, v.Epoch, v.Stream, v.Table, v.Updated.UTC().Format(time.DateTime))
+	}
+	return t.Flush() // also tells of failed writes before
+}
+
+func (l *ledgerView) printDetails(out io.Writer) error {
+	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	for _, v := range l.Partitions {
+		fmt.Fprintf(t, "partition\t%s\ntable\t%s\nstate\t%s\nmode\t%s\nstream\t%s\nepoch\t%d\nacked\t%d\nnext\t%d\nrows\t%d\nposition\t%s\ncreated\t%s\nupdated\t%s\n",
+			source.Printable(v.Partition), v.Table, v.State, v.Mode, v.Stream, v.Epoch, v.Acked, v.Next, v.Rows, v.Position,
+			v.Created.UTC().Format(time.DateTime), v.Updated.UTC().Format(time.DateTime))
+		if s := v.Seal; s != nil {
+			fmt.Fprintf(t, "sealed\t%s: %s; successor %s\n", s.Reason, source.Printable(s.Detail), s.Successor)
+		}
+		for _, in := range v.Intents {
+			fmt.Fprintf(t, "open\t[%d, %d)  %d bytes  from %s to %s  digest %s\n", in.Start, in.End, in.Bytes, in.Before, in.After, in.Digest)
+		}
+		for _, r := range v.Retired {
+			fmt.Fprintf(t, "retired\tepoch %d  %s  %d rows  %s  %s\n", r.Epoch, r.Stream, r.Rows, r.Reason, r.At.UTC().Format(time.DateTime))
+		}
+		fmt.Fprintln(t)
+	}
+	return t.Flush() // also tells of failed writes before
+}
+
+// positionText shows a file's position in words, and another source's as hexadecimal digits.
+func positionText(token []byte) string {
+	p, err := source.ParsePosition(token)
+	if errors.Is(err, source.ErrPosition) {
+		return "0x" + hex.EncodeToString(token[:min(len(token), 24)])
+	}
+	return p.String()
+}
+
+func modeName(m ledger.Mode) string {
+	switch m {
+	case ledger.Frozen:
+		return "frozen"
+	case ledger.Replayable:
+		return "replayable"
+	}
+	return fmt.Sprintf("mode %d", m)
+}
+
+func reasonName(r ledger.Reason) string {
+	names := map[ledger.Reason]string{
+		ledger.TakeOver: "take-over", ledger.Aging: "aging", ledger.RowErrors: "row errors", ledger.TooLarge: "too large",
+		ledger.Encoding: "encoding", ledger.Lagging: "lagging", ledger.Expired: "expired", ledger.Finished: "finished",
+	}
+	if name, ok := names[r]; ok {
+		return name
+	}
+	return fmt.Sprintf("reason %d", r)
+}

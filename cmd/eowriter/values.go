@@ -1,0 +1,83 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// byteSize is a flag's value in bytes, written as 1MiB, 500kB or 4096.
+type byteSize int64
+
+var sizeUnits = []struct {
+	suffix string
+	bytes  float64
+}{
+	{"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30},
+	{"kB", 1e3}, {"KB", 1e3}, {"MB", 1e6}, {"GB", 1e9}, {"B", 1}, {"", 1},
+}
+
+// Set reads a size.
+func (s *byteSize) Set(text string) error {
+	for _, u := range sizeUnits {
+		number, ok := strings.CutSuffix(text, u.suffix)
+		if !ok {
+			continue
+		}
+		n, err := strconv.ParseFloat(strings.TrimSpace(number), 64)
+		if err != nil || !(n >= 0) || n*u.bytes > math.MaxInt64/2 {
+			break
+		}
+		*s = byteSize(n * u.bytes)
+		return nil
+	}
+	return fmt.Errorf("%q is not a size such as 1MiB", text)
+}
+
+// String writes the size with the largest unit that divides it.
+func (s *byteSize) String() string {
+	for _, u := range []struct {
+		suffix string
+		bytes  byteSize
+	}{{"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}} {
+		if *s != 0 && *s%u.bytes == 0 {
+			return fmt.Sprintf("%d%s", *s/u.bytes, u.suffix)
+		}
+	}
+	return strconv.FormatInt(int64(*s), 10)
+}
+
+// Type names the value in --help.
+func (s *byteSize) Type() string { return "size" }
+
+// tableName makes projects/P/datasets/D/tables/T of PROJECT.DATASET.TABLE. The project of an old domain has a colon and
+// a dot of its own (example.com:p), so dataset and table are what the last two dots divide.
+func tableName(text string) (string, error) {
+	parts := strings.Split(text, ".")
+	n := len(parts)
+	if n < 3 || strings.ContainsAny(text, "/ \t\r\n") || slices.Contains(parts, "") {
+		return "", usagef("table %q: want PROJECT.DATASET.TABLE", text)
+	}
+	return fmt.Sprintf("projects/%s/datasets/%s/tables/%s", strings.Join(parts[:n-2], "."), parts[n-2], parts[n-1]), nil
+}
+
+// shortTable is the inverse of tableName, or name itself.
+func shortTable(name string) string {
+	p := strings.Split(name, "/")
+	if len(p) != 6 {
+		return name
+	}
+	return p[1] + "." + p[3] + "." + p[5]
+}
+
+// printJSON writes one object on one line.
+func printJSON(w io.Writer, v any) error {
+	if err := json.NewEncoder(w).Encode(v); err != nil {
+		return fmt.Errorf("write the result: %w", err)
+	}
+	return nil
+}
