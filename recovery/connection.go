@@ -175,7 +175,9 @@ func (m *Machine) judged(n uint64, a *retry.Answer, s Situation) {
 	it := m.window.at(n)
 	switch a.Class {
 	case retry.OutOfRange, retry.RowErrors, retry.TooLarge, retry.ExtraFields:
-		// Refused plainly: this append wrote nothing.
+		// Refused plainly: this append wrote nothing. A connection's end is no answer to
+		// an append, whatever its class.
+		it.maySent = it.maySent || a.Broken
 	default:
 		it.maySent = true
 	}
