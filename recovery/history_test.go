@@ -116,7 +116,7 @@ func arguments(words []string) map[string]string {
 // play feeds one event and describes what came of it.
 func (p *player) play(kind string, words []string) []string {
 	if kind == "state" {
-		return []string{"= " + p.m.String() + fmt.Sprintf(" position %q", p.m.Position())}
+		return []string{"= " + p.m.String() + fmt.Sprintf(" position %q, acknowledged %q", p.m.Position(), p.m.Partition().Position)}
 	}
 	var did []string
 	e := p.event(kind, words)
@@ -149,7 +149,7 @@ var eventKinds = map[string]recovery.EventKind{
 // event reads an event:
 //
 //	start [stream=s1 epoch=1 acked=0 open=A:2,B:1 seal=s2 reason=1 suspicious aged lag-tries=n propagation-tries=n]
-//	offer A 2 [schema=x]
+//	offer A 2 [schema=x] [nowhere]
 //	opened | settled [suspicious]
 //	created s1
 //	finalized 3
@@ -178,6 +178,9 @@ func (p *player) event(kind string, words []string) recovery.Event {
 		p.names[p.m.NextBatch()] = name
 		e.Intent = intent(name, rows)
 		e.Intent.Before, e.Intent.Schema = p.m.Position(), fingerprint(schema)
+		if args["nowhere"] != "" {
+			e.Intent.After = nil
+		}
 	case recovery.Opened:
 		e.Partition = &ledger.Partition{ID: 1, Key: key, Mode: ledger.Replayable, Epoch: p.opening.Epoch, Stream: p.opening.Stream,
 			Position: p.m.Partition().Position}

@@ -97,12 +97,7 @@ func (m *Machine) NextBatch() uint64 { return m.batch }
 
 // Position returns the source position reached by the last batch that was bound or
 // offered: what the next batch has to come after. The caller must not change it.
-func (m *Machine) Position() []byte {
-	if n := m.offered.len(); n > 0 {
-		return m.offered.at(n - 1).After
-	}
-	return m.after
-}
+func (m *Machine) Position() []byte { return m.after }
 
 // Partition returns the partition with the present window.
 func (m *Machine) Partition() ledger.Partition { return m.part }
@@ -162,6 +157,7 @@ func (m *Machine) asked(e Event) {
 		m.start(e)
 	case Offered:
 		m.offered.push(item{Intent: e.Intent, batch: m.batch})
+		m.after = reached(m.after, e.Intent)
 		m.batch++
 		if m.phase == phaseLive {
 			m.bind()
@@ -207,7 +203,7 @@ func (m *Machine) start(e Event) {
 		}
 		// Read from disk: it may have been sent (invariant 6).
 		items[i] = item{Intent: in, batch: m.batch, maySent: true}
-		m.after = in.After
+		m.after = reached(m.after, in)
 	}
 	if len(items) > 0 {
 		m.batch++
@@ -227,7 +223,6 @@ func (m *Machine) bind() {
 		it := m.offered.pop()
 		it.Start = m.part.Next
 		m.part.Next = it.End()
-		m.after = it.After
 		m.window.push(it)
 		m.write(Action{Kind: Bind, Batch: it.batch, Intent: it.Intent})
 	}
@@ -275,11 +270,20 @@ func (m *Machine) resolve(to uint64) {
 		if it.From+it.Rows < it.Of {
 			continue // a part: its batch has landed with the last one
 		}
-		m.part.Position = it.After
+		m.part.Position = reached(m.part.Position, it.Intent)
 		m.do(Action{Kind: Landed, Batch: it.batch, Ack: Ack{
 			Stream: m.part.Stream, Epoch: m.part.Epoch, Offset: it.Start, Rows: it.Of, Duplicate: it.duplicate,
 		}})
 	}
+}
+
+// reached returns the source position after a batch. One without a position of its
+// own moves nothing: the ledger has it so too.
+func reached(before []byte, in ledger.Intent) []byte {
+	if in.After == nil {
+		return before
+	}
+	return in.After
 }
 
 // proceed does what has become possible: it runs after every event.
