@@ -1,18 +1,14 @@
 package emulator
 
 import (
-	"bytes"
 	"errors"
 	"io"
-	"net/url"
-	"strings"
 	"sync/atomic"
 	"time"
 
 	"cloud.google.com/go/bigquery/storage/apiv1/storagepb"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
 )
 
@@ -54,7 +50,7 @@ func (v *service) AppendRows(rpc storagepb.BigQueryWrite_AppendRowsServer) error
 			c.carrier = addr.carrier
 		}
 	}
-	if err := s.connect(c, v); err != nil {
+	if err := s.connect(c); err != nil {
 		return err
 	}
 	defer s.disconnect(c)
@@ -193,186 +189,12 @@ func (c *connection) judge(st *stream, req *request) (*storagepb.AppendRowsRespo
 	return resp, nil
 }
 
-// before does what a fault does ahead of the judgement: it answers, ends the call, or lets the request go on.
-func (c *connection) before(f Fault, st *stream) (*storagepb.AppendRowsResponse, error) {
-	switch f.Kind {
-	case CloseBefore:
-		return nil, f.answer(st.name, brokenConnection())
-	case Abort:
-		return nil, f.answer(st.name, errorf(codes.Aborted, st.name, "Injected ABORTED."))
-	case ErrorBefore, InternalEach:
-		return f.answer(st.name, transientInternal(st.name)).inResponse(c.target), nil
-	case Intervals:
-		return nil, f.answer(st.name, intervalClose(st.name, max(f.Every, 0)))
-	case ResetBefore:
-		c.reset(f)
-		return nil, brokenConnection()
-	case GoAwayBefore:
-		c.srv.GoAway()
-		return nil, draining()
-	case Stall:
-		return nil, c.stall(f.Delay)
-	case Finalize:
-		_, err := st.finalize()
-		return nil, nilable(err)
-	case Expire:
-		return nil, nilable(st.expire())
-	}
-	return nil, nil
-}
-
-// after does what a fault does once the request is applied.
-func (c *connection) after(f Fault, st *stream, resp *storagepb.AppendRowsResponse) (*storagepb.AppendRowsResponse, error) {
-	switch f.Kind {
-	case CloseAfter:
-		return nil, f.answer(st.name, brokenConnection())
-	case ErrorAfter:
-		return f.answer(st.name, transientInternal(st.name)).inResponse(c.target), nil
-	case ResetAfter:
-		c.reset(f)
-		return nil, brokenConnection()
-	case GoAwayAfter:
-		c.srv.GoAway()
-		return nil, draining()
-	}
-	return resp, nil
-}
-
-func (c *connection) reset(f Fault) {
-	if f.All || c.carrier == nil {
-		c.srv.ResetConnections()
-		return
-	}
-	c.carrier.reset()
-}
-
-func (c *connection) stall(d time.Duration) error {
-	var over <-chan time.Time
-	if d > 0 {
-		timer := time.NewTimer(d)
-		defer timer.Stop()
-		over = timer.C
-	}
-	select {
-	case <-over:
-		return nil
-	case <-c.rpc.Context().Done():
-		return c.rpc.Context().Err()
-	}
-}
-
 // nilable keeps a nil *apiError from becoming an error that isn't nil.
 func nilable(err *apiError) error {
 	if err == nil {
 		return nil
 	}
 	return err
-}
-
-// route finds out which stream a request is for, and attaches the connection with its first one.
-func (c *connection) route(req *request) error {
-	st := c.stream.Load()
-	switch {
-	case st == nil:
-		return c.first(req)
-	case req.unsupported != "":
-		return unsupported(st.name, req.unsupported)
-	case req.stream == "" && c.named:
-		return errorf(codes.InvalidArgument, st.name, "The write stream must be specified on a multiplexed connection.")
-	case req.stream != "" && req.stream != c.target && req.stream != st.name:
-		return c.otherStream(st, req.stream)
-	}
-	if st.isDefault() && req.hasSchema && !bytes.Equal(req.schema, c.writer.raw) { // case 66; ignored otherwise: 65
-		c.named = true
-		return nilable(c.schemas(st, req.schema))
-	}
-	return nil
-}
-
-// otherStream answers a request that names another stream than the connection's (case 67).
-func (c *connection) otherStream(st *stream, name string) error {
-	if _, id, ok := splitStream(name); st.isDefault() && ok && id == defaultID {
-		return unsupported(name, "several streams on one connection")
-	}
-	return errorf(codes.InvalidArgument, name, "A connection of the stream %s can't append to another stream.", st.name)
-}
-
-func (c *connection) first(req *request) error {
-	switch {
-	case req.stream == "":
-		return errorf(codes.InvalidArgument, "", "The first request must specify the write stream.") // case 12
-	case req.unsupported != "":
-		return unsupported(req.stream, req.unsupported)
-	}
-	if err := c.routed(req.stream); err != nil {
-		return err
-	}
-	st, err := c.srv.lookup(req.stream)
-	if err != nil {
-		return err
-	}
-	on := occasion{table: st.table.name, stream: st.name, streamOrdinal: st.ordinal, request: st.opens.Add(1) - 1}
-	for _, f := range c.srv.faults.fire(atOpen, on) {
-		return f.answer(st.name, errorf(codes.Unavailable, "", "The service is currently unavailable."))
-	}
-	if !req.hasSchema {
-		return errorf(codes.InvalidArgument, st.name, "The first request must specify the writer schema.") // case 13
-	}
-	if err := c.schemas(st, req.schema); err != nil {
-		return err
-	}
-	c.target = req.stream
-	again, err := st.attach(c)
-	if err != nil {
-		return err
-	}
-	c.stream.Store(st)
-	if again {
-		for _, f := range c.srv.faults.fire(atReconnect, on) {
-			st.mu.Lock()
-			c.stale.checks, c.stale.lag = max(f.Checks, 1), max(f.Lag, 1)
-			st.mu.Unlock()
-		}
-	}
-	return nil
-}
-
-// schemas makes raw the connection's writer schema, matched with the table's.
-func (c *connection) schemas(st *stream, raw []byte) *apiError {
-	w, err := c.srv.store.intern(raw)
-	if err != nil {
-		return errorf(codes.InvalidArgument, st.name, "Invalid proto schema: BqMessage.proto: %v", err)
-	}
-	schema := st.table.schema.Load()
-	plan, mismatch := match(st.name, w, schema)
-	if mismatch != nil {
-		return mismatch
-	}
-	c.writer, c.plan, c.schema = w, plan, schema
-	return nil
-}
-
-// routed checks the routing header where it is required (case 92): it names the stream, or the table's location as
-// connections of default streams do.
-func (c *connection) routed(stream string) error {
-	if !c.srv.opt.RequireRouting {
-		return nil
-	}
-	tableName, _, _ := splitStream(stream)
-	project, _, _ := strings.Cut(tableName, "/datasets/")
-	md, _ := metadata.FromIncomingContext(c.rpc.Context())
-	for _, header := range md.Get("x-goog-request-params") {
-		params, err := url.ParseQuery(header)
-		if err != nil {
-			continue
-		}
-		if params.Get("write_stream") == stream ||
-			params.Get("write_location") == project+"/locations/"+c.srv.opt.Location {
-			return nil
-		}
-	}
-	return errorf(codes.PermissionDenied, "",
-		"Permission 'TABLES_UPDATE_DATA' denied on resource '%s' (or it may not exist).", tableName)
 }
 
 // public is the request as OnAppend sees it.

@@ -1,7 +1,6 @@
 package emulator
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"strings"
@@ -15,9 +14,7 @@ import (
 	"google.golang.org/grpc/encoding/gzip"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/types/descriptorpb"
 )
 
 const (
@@ -28,519 +25,17 @@ const (
 	defaultOf = orders + "/streams/_default"
 )
 
+// conformanceCase is one case, or a few that one history shows.
+type conformanceCase struct {
+	name string
+	opt  Options
+	run  func(b *bench)
+}
+
 // Each subtest is a case of server-facts.md by its number: if it failed, what is proved against this server wouldn't
 // hold for the service.
 func TestConformance(t *testing.T) {
-	cases := []struct {
-		name string
-		opt  Options
-		run  func(b *bench)
-	}{
-		{"case-1 create COMMITTED", Options{Location: "eu"}, func(b *bench) {
-			w, err := b.client.CreateWriteStream(b.context(), createRequest(orders))
-			require.NoError(b, err)
-			require.Regexp(b, `^`+orders+`/streams/Ci[A-Za-z0-9_-]+$`, w.GetName())
-			require.True(b, proto.Equal(ordersSchema(), w.GetTableSchema()))
-			require.Equal(b, "eu", w.GetLocation())
-			require.NotNil(b, w.GetCreateTime())
-			require.Equal(b, w.GetCreateTime().AsTime(), w.GetCommitTime().AsTime())
-			require.Equal(b, storagepb.WriteStream_COMMITTED, w.GetType())
-		}},
-		{"case-3 create without a type; others unsupported", Options{}, func(b *bench) {
-			_, err := b.client.CreateWriteStream(b.context(), &storagepb.CreateWriteStreamRequest{Parent: orders})
-			require.Equal(b, codes.InvalidArgument, status.Code(err))
-			_, err = b.client.CreateWriteStream(b.context(), &storagepb.CreateWriteStreamRequest{
-				Parent: orders, WriteStream: &storagepb.WriteStream{Type: storagepb.WriteStream_PENDING}})
-			require.Equal(b, codes.Unimplemented, status.Code(err))
-			_, err = b.client.FlushRows(b.context(), &storagepb.FlushRowsRequest{WriteStream: b.create()})
-			require.Equal(b, codes.Unimplemented, status.Code(err))
-		}},
-		{"case-4 create, table missing", Options{}, func(b *bench) {
-			_, err := b.client.CreateWriteStream(b.context(), createRequest(orders+"x"))
-			require.Equal(b, codes.NotFound, status.Code(err))
-			require.Equal(b, "Requested entity was not found.", status.Convert(err).Message())
-		}},
-		{"case-5 create over quota", Options{Faults: []Fault{{Kind: RefuseCreate, Count: 1}}}, func(b *bench) {
-			_, err := b.client.CreateWriteStream(b.context(), createRequest(orders))
-			require.Equal(b, codes.ResourceExhausted, status.Code(err))
-			require.True(b, strings.HasPrefix(status.Convert(err).Message(), "Exceeds 'CreateWriteStream requests' quota"))
-			b.create()
-		}},
-		{"case-6 case-7 case-11 get BASIC and FULL, after ALTER", Options{}, func(b *bench) {
-			name := b.create()
-			basic, err := b.client.GetWriteStream(b.context(), &storagepb.GetWriteStreamRequest{Name: name})
-			require.NoError(b, err)
-			require.Nil(b, basic.GetTableSchema())
-			altered := ordersSchema()
-			altered.Fields = append(altered.Fields, &storagepb.TableFieldSchema{Name: "more", Type: storagepb.TableFieldSchema_STRING})
-			for _, want := range []*storagepb.TableSchema{ordersSchema(), altered} {
-				require.NoError(b, b.srv.AlterTable(orders, want))
-				full, err := b.client.GetWriteStream(b.context(), &storagepb.GetWriteStreamRequest{
-					Name: name, View: storagepb.WriteStreamView_FULL})
-				require.NoError(b, err)
-				require.True(b, proto.Equal(want, full.GetTableSchema()))
-			}
-		}},
-		{"case-8 case-9 get the default stream by both names", Options{}, func(b *bench) {
-			for _, name := range []string{defaultOf, orders + "/_default"} {
-				w, err := b.client.GetWriteStream(b.context(), &storagepb.GetWriteStreamRequest{Name: name})
-				require.NoError(b, err)
-				require.Equal(b, storagepb.WriteStream_COMMITTED, w.GetType())
-				require.Nil(b, w.GetCreateTime())
-				require.Nil(b, w.GetCommitTime())
-			}
-		}},
-		{"case-10 get an unknown and a malformed id", Options{}, func(b *bench) {
-			var md metadata.MD
-			_, err := b.client.GetWriteStream(b.context(), &storagepb.GetWriteStreamRequest{Name: orders + "/streams/" + newID()}, grpc.Trailer(&md))
-			require.Equal(b, codes.NotFound, status.Code(err))
-			require.Equal(b, noStream, storageOf(status.Convert(err)))
-			require.Equal(b, noStream, bareStorageError(b, md).GetCode())
-			for _, name := range []string{orders + "/streams/%%", orders + "/streams/Cic", orders + "/streams/", orders, "x", ""} {
-				_, err = b.client.GetWriteStream(b.context(), &storagepb.GetWriteStreamRequest{Name: name})
-				require.Equal(b, codes.InvalidArgument, status.Code(err))
-				require.Contains(b, err.Error(), "Invalid stream name.")
-			}
-		}},
-		{"case-12 case-13 first request incomplete", Options{}, func(b *bench) {
-			c := b.open("")
-			c.send(0, orderRows(0, 1))
-			c.ends(codes.InvalidArgument)
-			c = b.open(b.create())
-			req := c.request(0, orderRows(0, 1))
-			req.GetProtoRows().WriterSchema = nil
-			require.NoError(b, c.rpc.Send(req))
-			c.ends(codes.InvalidArgument)
-		}},
-		{"case-14 no request at all", Options{}, func(b *bench) {
-			c := b.open("")
-			require.NoError(b, c.rpc.CloseSend())
-			require.Equal(b, "Cannot route on empty project id ''", c.ends(codes.InvalidArgument).Message())
-		}},
-		{"case-15 case-16 later requests rows only, without offset", Options{}, func(b *bench) {
-			c := b.open(b.create())
-			c.ok(noOffset, orderRows(0, 3), 0)
-			c.ok(noOffset, orderRows(3, 2), 3)
-		}},
-		{"case-17 case-20 offset at the end, wrong ones, and on", Options{}, func(b *bench) {
-			c := b.open(b.create())
-			c.ok(0, orderRows(0, 3), 0)
-			c.refused(0, orderRows(0, 3), codes.AlreadyExists, exists)
-			c.refused(100, orderRows(0, 3), codes.OutOfRange, beyond)
-			c.ok(3, orderRows(3, 1), 3)
-			require.Equal(b, []int64{0, 1, 2, 3}, b.ids())
-		}},
-		{"case-18 resend of the same offset", Options{}, func(b *bench) {
-			c := b.open(b.create())
-			c.ok(0, orderRows(0, 1), 0)
-			resp := c.refused(0, orderRows(0, 1), codes.AlreadyExists, exists)
-			require.Equal(b, "The offset is within stream, expected offset 1, received 0 Entity: "+c.stream, resp.GetError().GetMessage())
-			require.Equal(b, "type.googleapis.com/google.cloud.bigquery.storage.v1.StorageError", resp.GetError().GetDetails()[0].GetTypeUrl())
-		}},
-		{"case-19 offset beyond the end, and the probe", Options{}, func(b *bench) {
-			c := b.open(b.create())
-			c.ok(0, orderRows(0, 1), 0)
-			for _, offset := range []int64{100, 1 << 62} {
-				resp := c.refused(offset, orderRows(0, 1), codes.OutOfRange, beyond)
-				require.Equal(b, fmt.Sprintf("The offset is beyond stream, expected offset 1, received %d Entity: %s", offset, c.stream), resp.GetError().GetMessage())
-			}
-			require.Equal(b, int64(1), b.end(c.stream))
-		}},
-		{"case-21 case-33 pipelined, each judged on its own, in order", Options{}, func(b *bench) {
-			c := b.open(b.create())
-			for _, offset := range []int64{0, 5, 2, 2, 4} {
-				c.send(offset, orderRows(offset, 2))
-			}
-			want := []codes.Code{codes.OK, codes.OutOfRange, codes.OK, codes.AlreadyExists, codes.OK}
-			for i, code := range want {
-				require.Equal(b, code, codes.Code(c.recv().GetError().GetCode()), "response %d", i)
-			}
-			require.NoError(b, c.rpc.CloseSend())
-			_, err := c.rpc.Recv()
-			require.ErrorIs(b, err, io.EOF)
-			require.Equal(b, []int64{0, 1, 2, 3, 4, 5}, b.ids())
-		}},
-		{"case-22 case-23 overlaps and other bytes write nothing", Options{}, func(b *bench) {
-			c := b.open(b.create())
-			c.ok(0, orderRows(0, 3), 0)
-			c.refused(2, orderRows(90, 3), codes.AlreadyExists, exists)
-			c.refused(0, orderRows(90, 3), codes.AlreadyExists, exists)
-			require.Equal(b, []int64{0, 1, 2}, b.ids())
-		}},
-		{"case-24 rows fail, the next one pipelined is out of range", Options{}, func(b *bench) {
-			c := b.open(b.create())
-			c.send(0, [][]byte{order(1, "a"), order(2, "much too long")})
-			c.send(2, orderRows(2, 1))
-			c.wantError(c.recv(), codes.InvalidArgument, 0)
-			c.wantError(c.recv(), codes.OutOfRange, beyond)
-		}},
-		{"case-25 offsets survive a reconnect", Options{}, func(b *bench) {
-			name := b.create()
-			b.open(name).ok(0, orderRows(0, 5), 0)
-			b.srv.ResetConnections()
-			b.client = storagepb.NewBigQueryWriteClient(b.dial())
-			b.open(name).ok(5, orderRows(5, 1), 5)
-		}},
-		{"case-26 answer lost, sent again", Options{Faults: []Fault{{Kind: CloseAfter, Count: 1}}}, func(b *bench) {
-			name := b.create()
-			c := b.open(name)
-			c.send(0, orderRows(0, 2))
-			c.ends(codes.Unavailable)
-			b.open(name).refused(0, orderRows(0, 2), codes.AlreadyExists, exists)
-			require.Equal(b, []int64{0, 1}, b.ids())
-		}},
-		{"case-27 stale end after a reconnect", Options{Faults: []Fault{{Kind: StaleEnd, Lag: 2, Checks: 3, Count: 1}}}, func(b *bench) {
-			name := b.create()
-			c := b.open(name)
-			for i := range int64(4) {
-				c.ok(i*2, orderRows(i*2, 2), i*2)
-			}
-			c = b.open(name)
-			for _, offset := range []int64{8, 1 << 62} {
-				resp := c.refused(offset, orderRows(8, 1), codes.OutOfRange, beyond)
-				require.Contains(b, resp.GetError().GetMessage(), "expected offset 4, received")
-			}
-			// Written already, though the stale view would take it: nothing is written twice.
-			resp := c.refused(4, orderRows(90, 2), codes.AlreadyExists, exists)
-			require.Contains(b, resp.GetError().GetMessage(), "expected offset 8, received 4")
-			c.ok(8, orderRows(8, 1), 8)
-			require.Equal(b, []int64{0, 1, 2, 3, 4, 5, 6, 7, 8}, b.ids())
-			require.Equal(b, int64(1), b.srv.FaultCounts()["stale-end"])
-		}},
-		{"case-28 negative offset", Options{}, func(b *bench) {
-			c := b.open(b.create())
-			require.NotNil(b, c.append(-1, orderRows(0, 1)).GetError())
-			c.ok(0, orderRows(0, 1), 0)
-		}},
-		{"case-29 case-30 default stream", Options{}, func(b *bench) {
-			c := b.open(defaultOf)
-			c.refused(0, orderRows(0, 1), codes.InvalidArgument, 0)
-			resp := c.append(noOffset, orderRows(0, 1))
-			require.NotNil(b, resp.GetAppendResult())
-			require.Nil(b, resp.GetAppendResult().GetOffset())
-		}},
-		{"case-31 two connections on the default stream", Options{}, func(b *bench) {
-			one, two := b.open(defaultOf), b.open(defaultOf)
-			for range 3 {
-				require.Nil(b, one.append(noOffset, orderRows(0, 1)).GetError())
-				require.Nil(b, two.append(noOffset, orderRows(0, 1)).GetError())
-			}
-		}},
-		{"case-32 newest connection wins", Options{}, func(b *bench) {
-			name := b.create()
-			old := b.open(name)
-			old.ok(0, orderRows(0, 1), 0)
-			young := b.open(name)
-			young.ok(1, orderRows(1, 1), 1)
-			old.ends(codes.Aborted)
-			young.ok(2, orderRows(2, 1), 2)
-		}},
-		{"case-34 the response names the stream as it was named", Options{}, func(b *bench) {
-			for _, name := range []string{b.create(), defaultOf, orders + "/_default"} {
-				c := b.open(name)
-				require.Equal(b, name, c.append(noOffset, orderRows(0, 1)).GetWriteStream())
-				require.Equal(b, name, c.append(noOffset, nil).GetWriteStream())
-			}
-		}},
-		{"case-35 zero rows", Options{}, func(b *bench) {
-			c := b.open(b.create())
-			resp := c.refused(0, nil, codes.InvalidArgument, 0)
-			require.Contains(b, resp.GetError().GetMessage(), "Rows must be specified")
-			c.ok(0, orderRows(0, 1), 0)
-		}},
-		{"case-36 case-37 one bad row of three, then the good ones", Options{}, func(b *bench) {
-			c := b.open(b.create())
-			resp := c.refused(0, [][]byte{order(1, "a"), bytesField(nil, 2, "no id"), order(3, "c")}, codes.InvalidArgument, 0)
-			require.True(b, strings.HasPrefix(resp.GetError().GetMessage(), "Errors found while processing rows. Please refer to the row_errors field for details."))
-			require.Len(b, resp.GetRowErrors(), 1)
-			require.Equal(b, int64(1), resp.GetRowErrors()[0].GetIndex())
-			require.Equal(b, storagepb.RowError_FIELDS_ERROR, resp.GetRowErrors()[0].GetCode())
-			require.Zero(b, b.end(c.stream))
-			c.ok(0, orderRows(0, 2), 0)
-		}},
-		{"case-38 to case-42 and case-44 row errors", Options{}, func(b *bench) {
-			c := b.open(b.create())
-			for want, row := range map[string][]byte{
-				"Field name: STRING(10) has maximum length 10 but got a value with length 12 on field name.": order(1, "abcdefghijkl"),
-				"Timestamp field value is out of range: -9223372036854775808 on field at.":                   varintField(order(1, "a"), 4, -1<<63),
-				"Cannot return an invalid datetime value of 1550402640 microseconds expressed as civil time, according to civil_time encoding. The range of valid datetime values is [0001-01-01 00:00:00, 9999-12-31 23:59:59.999999] on field civil.": varintField(order(1, "a"), 5, 1550402640),
-				"Field value of id cannot be empty.":       bytesField(nil, 2, "a"),
-				"Field value of rec.leaf cannot be empty.": bytesField(order(1, "a"), 7, ""),
-				"Invalid JSON value on field doc.":         bytesField(order(1, "a"), 6, "{"),
-				malformedRow:                               {0x0a, 0xff},
-			} {
-				resp := c.refused(0, [][]byte{row}, codes.InvalidArgument, 0)
-				require.Equal(b, want, resp.GetRowErrors()[0].GetMessage())
-			}
-			good := bytesField(bytesField(order(1, "äöüäöüäöüä"), 6, `{"a":[1]}`), 7, string(varintField(nil, 1, 5)))
-			good = varintField(good, 5, ((2024<<26|2<<22|29<<17|23<<12|59<<6|59)<<20)|999999)
-			c.ok(0, [][]byte{good}, 0)
-		}},
-		{"case-43 unknown tag", Options{}, func(b *bench) {
-			c := b.open(b.create())
-			c.ok(0, [][]byte{bytesField(varintField(order(1, "a"), 99, 5), 100, "?")}, 0)
-		}},
-		{"case-47 packed and unpacked", Options{}, func(b *bench) {
-			c := b.open(b.create())
-			unpacked := varintField(varintField(order(1, "a"), 3, 7), 3, 8)
-			packed := protowire.AppendTag(order(1, "a"), 3, protowire.BytesType)
-			packed = protowire.AppendBytes(packed, []byte{7, 8})
-			c.ok(0, [][]byte{unpacked, packed}, 0)
-			for _, row := range b.srv.Rows(orders) {
-				text, err := row.JSON()
-				require.NoError(b, err)
-				require.JSONEq(b, `{"id":1,"name":"a","tags":[7,8]}`, string(text))
-			}
-			broken := protowire.AppendBytes(protowire.AppendTag(order(1, "a"), 3, protowire.BytesType), []byte{7, 0xff})
-			c.refused(2, [][]byte{broken}, codes.InvalidArgument, 0)
-		}},
-		{"case-50 case-51 around 20 MiB", Options{}, func(b *bench) {
-			name := b.create()
-			c := b.open(name)
-			big := func(n int) [][]byte {
-				return [][]byte{append(order(1, "a"), bytesField(nil, 99, strings.Repeat("x", n))...)}
-			}
-			c.ok(0, big(20<<20-600), 0)
-			c.send(1, big(20<<20+1000))
-			st := c.ends(codes.InvalidArgument)
-			require.Zero(b, storageOf(st))
-			c = b.open(name)
-			c.send(1, big(25<<20)) // larger than what the transport takes
-			c.ends(codes.InvalidArgument)
-			require.Equal(b, int64(1), b.end(name))
-		}},
-		{"case-52 soft limit", Options{SoftLimit: 10 << 20}, func(b *bench) {
-			c := b.open(b.create())
-			req := c.request(0, [][]byte{append(order(1, "a"), bytesField(nil, 99, strings.Repeat("x", 11<<20))...)})
-			require.NoError(b, c.rpc.Send(req))
-			resp := c.recv()
-			c.wantError(resp, codes.InvalidArgument, 0)
-			require.Equal(b, fmt.Sprintf("AppendRows request too large: %d limit 10485760 Entity: %s", proto.Size(req), c.stream), resp.GetError().GetMessage())
-			c.ok(0, orderRows(0, 1), 0)
-		}},
-		{"case-53 throughput quota", Options{}, func(b *bench) {
-			b.srv.Inject(Fault{Kind: ErrorBefore, Count: 1, Error: status.New(codes.ResourceExhausted, "Exceeds 'AppendRows throughput' quota, user_id: project0000000000000001_us (status: INSUFFICIENT_TOKENS)")})
-			c := b.open(b.create())
-			resp := c.refused(0, orderRows(0, 1), codes.ResourceExhausted, 0)
-			require.True(b, strings.HasPrefix(resp.GetError().GetMessage(), "Exceeds 'AppendRows throughput' quota"))
-			c.ok(0, orderRows(0, 1), 0)
-		}},
-		{"case-54 too many connections", Options{MaxConnections: 1}, func(b *bench) {
-			b.open(b.create()).ok(0, orderRows(0, 1), 0)
-			c := b.open(b.create())
-			c.ends(codes.ResourceExhausted)
-		}},
-		{"case-55 the 101st stream of a connection waits", Options{}, func(b *bench) {
-			var last *call
-			for range 100 {
-				last = b.open(defaultOf)
-				require.Nil(b, last.append(noOffset, orderRows(0, 1)).GetError())
-			}
-			require.Equal(b, int64(100), b.srv.Stats().PeakCalls)
-			ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
-			defer cancel()
-			_, err := b.client.AppendRows(ctx)
-			require.Equal(b, codes.DeadlineExceeded, status.Code(err))
-			require.NoError(b, last.rpc.CloseSend())
-			_, err = last.rpc.Recv()
-			require.ErrorIs(b, err, io.EOF)
-			require.Nil(b, b.open(defaultOf).append(noOffset, orderRows(0, 1)).GetError())
-		}},
-		{"case-56 extra field", Options{}, func(b *bench) {
-			c := b.open(b.create())
-			c.desc.Field = append(c.desc.Field, field("testfield", 50, tString))
-			c.send(0, orderRows(0, 1))
-			st := c.ends(codes.InvalidArgument)
-			require.Equal(b, "Input schema has more fields than BigQuery schema, extra fields: 'testfield' Entity: "+c.stream, st.Message())
-			require.Equal(b, storagepb.StorageError_SCHEMA_MISMATCH_EXTRA_FIELDS, storageOf(st))
-			bare := bareStorageError(b, c.rpc.Trailer())
-			require.Equal(b, storagepb.StorageError_SCHEMA_MISMATCH_EXTRA_FIELDS, bare.GetCode())
-			require.Equal(b, "Schema mismatch due to extra fields in user schema", bare.GetErrorMessage())
-			require.Equal(b, c.stream, bare.GetEntity())
-			require.NotEmpty(b, c.rpc.Trailer().Get("grpc-status-details-bin"))
-		}},
-		{"case-57 case-73 type mismatch", Options{}, func(b *bench) {
-			for _, t := range []kind{tString, tUint64} {
-				c := b.open(b.create())
-				c.desc.Field[0].Type = t.Enum()
-				c.send(0, orderRows(0, 1))
-				st := c.ends(codes.InvalidArgument)
-				name := strings.ToLower(strings.TrimPrefix(t.String(), "TYPE_"))
-				require.Equal(b, "The proto field mismatched with BigQuery field at Order.id, the proto field type "+name+", BigQuery field type INTEGER Entity: "+c.stream, st.Message())
-				require.Zero(b, storageOf(st))
-			}
-		}},
-		{"case-58 unresolved nested type", Options{}, func(b *bench) {
-			c := b.open(b.create())
-			c.desc.Field[6].TypeName = proto.String(".google.protobuf.Timestamp")
-			c.send(0, orderRows(0, 1))
-			require.Equal(b, `Invalid proto schema: BqMessage.proto: Order.rec: ".google.protobuf.Timestamp" is not defined. Entity: `+c.stream, c.ends(codes.InvalidArgument).Message())
-		}},
-		{"case-60 case-61 names: case differs, annotation wins", Options{}, func(b *bench) {
-			c := b.open(b.create())
-			c.desc.Field[0].Name = proto.String("ID")
-			c.desc.Field[1].Name = proto.String("other")
-			c.desc.Field[1].Options = &descriptorpb.FieldOptions{}
-			proto.SetExtension(c.desc.Field[1].Options, storagepb.E_ColumnName, "name")
-			c.ok(0, orderRows(0, 1), 0)
-			c.refused(1, [][]byte{bytesField(nil, 2, "a")}, codes.InvalidArgument, 0)
-			values, err := b.srv.Rows(orders)[0].Values()
-			require.NoError(b, err)
-			require.Equal(b, map[string]any{"ID": int64(0), "name": "x"}, values)
-		}},
-		{"case-62 case-63 descriptor lacks columns", Options{}, func(b *bench) {
-			c := b.open(b.create())
-			c.desc = message("M", field("id", 1, tInt64))
-			c.ok(0, [][]byte{varintField(nil, 1, 5)}, 0)
-			c = b.open(b.create())
-			c.desc = message("M", field("name", 2, tString))
-			c.send(0, orderRows(0, 1))
-			c.ends(codes.InvalidArgument)
-		}},
-		{"case-65 later writer schema ignored on an application stream", Options{}, func(b *bench) {
-			c := b.open(b.create())
-			c.ok(0, orderRows(0, 1), 0)
-			req := c.request(1, orderRows(1, 1))
-			req.GetProtoRows().WriterSchema = &storagepb.ProtoSchema{ProtoDescriptor: message("Other", field("nonsense", 1, tDouble))}
-			require.NoError(b, c.rpc.Send(req))
-			require.Nil(b, c.recv().GetError())
-		}},
-		{"case-66 later writer schema honoured on the default stream", Options{}, func(b *bench) {
-			c := b.open(defaultOf)
-			require.Nil(b, c.append(noOffset, orderRows(0, 1)).GetError())
-			req := c.request(noOffset, [][]byte{varintField(nil, 8, 5)})
-			req.WriteStream = defaultOf
-			req.GetProtoRows().WriterSchema = &storagepb.ProtoSchema{ProtoDescriptor: message("Other", field("id", 8, tInt64))}
-			require.NoError(b, c.rpc.Send(req))
-			require.Nil(b, c.recv().GetError())
-			require.Equal(b, []int64{0, 5}, b.ids())
-			c.send(noOffset, orderRows(0, 1))
-			c.ends(codes.InvalidArgument)
-		}},
-		{"case-67 another stream on the connection of an application stream", Options{}, func(b *bench) {
-			c := b.open(b.create())
-			c.ok(0, orderRows(0, 1), 0)
-			req := c.request(0, orderRows(0, 1))
-			req.WriteStream = b.create()
-			require.NoError(b, c.rpc.Send(req))
-			c.ends(codes.InvalidArgument)
-		}},
-		{"case-68 updated_schema on a later success", Options{}, func(b *bench) {
-			c := b.open(b.create())
-			require.Nil(b, c.ok(0, orderRows(0, 1), 0).GetUpdatedSchema())
-			altered := ordersSchema()
-			altered.Fields = append(altered.Fields, &storagepb.TableFieldSchema{Name: "more", Type: storagepb.TableFieldSchema_STRING})
-			require.NoError(b, b.srv.AlterTable(orders, altered))
-			require.Nil(b, c.refused(0, orderRows(0, 1), codes.AlreadyExists, exists).GetUpdatedSchema())
-			require.True(b, proto.Equal(altered, c.ok(1, orderRows(1, 1), 1).GetUpdatedSchema()))
-			require.Nil(b, c.ok(2, orderRows(2, 1), 2).GetUpdatedSchema())
-		}},
-		{"case-74 finalize, and again", Options{}, func(b *bench) {
-			name := b.create()
-			b.open(name).ok(0, orderRows(0, 5), 0)
-			for range 2 {
-				resp, err := b.client.FinalizeWriteStream(b.context(), &storagepb.FinalizeWriteStreamRequest{Name: name})
-				require.NoError(b, err)
-				require.Equal(b, int64(5), resp.GetRowCount())
-			}
-		}},
-		{"case-75 append after finalize", Options{}, func(b *bench) {
-			c := b.open(b.create())
-			c.ok(0, orderRows(0, 1), 0)
-			_, err := b.srv.FinalizeStream(c.stream)
-			require.NoError(b, err)
-			for _, offset := range []int64{noOffset, 0, 1, 1 << 62} {
-				resp := c.refused(offset, orderRows(1, 1), codes.InvalidArgument, sealed)
-				require.Contains(b, resp.GetError().GetMessage(), "Stream has been finalized and cannot be appended")
-			}
-			require.Equal(b, int64(1), b.end(c.stream))
-		}},
-		{"case-76 finalize the default stream", Options{}, func(b *bench) {
-			_, err := b.client.FinalizeWriteStream(b.context(), &storagepb.FinalizeWriteStreamRequest{Name: defaultOf})
-			require.Equal(b, codes.InvalidArgument, status.Code(err))
-		}},
-		{"case-88 idle", Options{IdleTimeout: time.Second}, func(b *bench) {
-			c := b.open(b.create())
-			c.ok(0, orderRows(0, 1), 0)
-			require.Equal(b, "Closing the stream because it has been inactive for 1 seconds. Entity: "+c.stream, c.ends(codes.Aborted).Message())
-			b.open(c.stream).ok(1, orderRows(1, 1), 1)
-		}},
-		{"case-89 request intervals", Options{Faults: []Fault{{Kind: Intervals, Every: 10}}}, func(b *bench) {
-			name := b.create()
-			c := b.open(name)
-			for i := range int64(10) {
-				c.ok(i, orderRows(i, 1), i)
-			}
-			c.send(10, orderRows(10, 1))
-			require.Equal(b, "Closing the stream on request intervals: 10 Entity: "+name, c.ends(codes.Aborted).Message())
-			b.open(name).ok(10, orderRows(10, 1), 10)
-		}},
-		{"case-90 GOAWAY, not applied and applied", Options{}, func(b *bench) {
-			name := b.create()
-			for i, k := range []Kind{GoAwayBefore, GoAwayAfter} {
-				b.srv.Inject(Fault{Kind: k, Count: 1})
-				other := b.open(defaultOf)
-				c := b.open(name)
-				c.send(0, orderRows(0, 1))
-				require.Equal(b, "the connection is draining", c.ends(codes.Unavailable).Message())
-				require.Equal(b, int64(i), b.end(name))
-				other.ends(codes.Unavailable)
-			}
-			b.open(name).ok(1, orderRows(1, 1), 1)
-			require.Equal(b, int64(3), b.srv.Stats().ConnectionsEver)
-		}},
-		{"case-91 INTERNAL on every 10th", Options{Faults: []Fault{{Kind: InternalEach}}}, func(b *bench) {
-			c := b.open(b.create())
-			for i := range int64(25) {
-				if resp := c.append(i, orderRows(i, 1)); resp.GetError() != nil {
-					c.wantError(resp, codes.Internal, 0)
-					c.ok(i, orderRows(i, 1), i)
-				}
-			}
-			require.Equal(b, int64(2), b.srv.FaultCounts()["internal-every"])
-			require.Equal(b, int64(25), b.end(c.stream))
-		}},
-		{"case-92 routing header", Options{RequireRouting: true}, func(b *bench) {
-			c := b.open(b.create())
-			c.send(0, orderRows(0, 1))
-			st := c.ends(codes.PermissionDenied)
-			require.Equal(b, "Permission 'TABLES_UPDATE_DATA' denied on resource '"+orders+"' (or it may not exist).", st.Message())
-			escaped := strings.ReplaceAll(c.stream, "/", "%2F")
-			rpc, err := b.client.AppendRows(metadata.AppendToOutgoingContext(b.context(), "x-goog-request-params", "write_stream="+escaped))
-			require.NoError(b, err)
-			c.rpc, c.sent = rpc, false
-			c.ok(0, orderRows(0, 1), 0)
-		}},
-		{"case-93 gzip", Options{}, func(b *bench) {
-			c := b.open(b.create(), grpc.UseCompressor(gzip.Name))
-			c.ok(0, orderRows(0, 1000), 0)
-			require.Len(b, b.ids(), 1000)
-		}},
-		{"case-94 expired stream", Options{}, func(b *bench) {
-			c := b.open(b.create())
-			c.ok(0, orderRows(0, 1), 0)
-			require.NoError(b, b.srv.ExpireStream(c.stream))
-			c.send(1, orderRows(1, 1))
-			require.Equal(b, noStream, storageOf(c.ends(codes.NotFound)))
-			_, err := b.client.GetWriteStream(b.context(), &storagepb.GetWriteStreamRequest{Name: c.stream})
-			require.Equal(b, codes.NotFound, status.Code(err))
-			_, err = b.client.FinalizeWriteStream(b.context(), &storagepb.FinalizeWriteStreamRequest{Name: c.stream})
-			require.Equal(b, noStream, storageOf(status.Convert(err)))
-		}},
-		{"case-95 table dropped and made again", Options{}, func(b *bench) {
-			c := b.open(b.create())
-			c.ok(0, orderRows(0, 1), 0)
-			require.NoError(b, b.srv.DropTable(orders))
-			c.send(1, orderRows(1, 1))
-			require.Equal(b, "Requested entity was not found. Entity: "+c.stream, c.ends(codes.NotFound).Message())
-			require.NoError(b, b.srv.CreateTable(orders, ordersSchema()))
-			_, err := b.client.GetWriteStream(b.context(), &storagepb.GetWriteStreamRequest{Name: c.stream})
-			require.Equal(b, codes.NotFound, status.Code(err))
-			b.open(b.create()).ok(0, orderRows(0, 1), 0)
-			require.Equal(b, []int64{0}, b.ids())
-		}},
-	}
-	for _, c := range cases {
+	for _, c := range append(streamCases, rowCases...) {
 		t.Run(c.name, func(t *testing.T) { c.run(newBench(t, c.opt)) })
 	}
 }
@@ -553,4 +48,320 @@ func TestRowsFirstOrOffsetFirst(t *testing.T) {
 		resp := c.append(7, [][]byte{bytesField(nil, 2, "no id")})
 		require.Equal(t, rowsFirst, len(resp.GetRowErrors()) > 0)
 	}
+}
+
+// streamCases are those of streams, offsets and connections.
+var streamCases = []conformanceCase{
+	{"case-1 create COMMITTED", Options{Location: "eu"}, func(b *bench) {
+		w, err := b.client.CreateWriteStream(b.context(), createRequest(orders))
+		require.NoError(b, err)
+		require.Regexp(b, `^`+orders+`/streams/Ci[A-Za-z0-9_-]+$`, w.GetName())
+		require.True(b, proto.Equal(ordersSchema(), w.GetTableSchema()))
+		require.Equal(b, "eu", w.GetLocation())
+		require.NotNil(b, w.GetCreateTime())
+		require.Equal(b, w.GetCreateTime().AsTime(), w.GetCommitTime().AsTime())
+		require.Equal(b, storagepb.WriteStream_COMMITTED, w.GetType())
+	}},
+	{"case-3 create without a type; others unsupported", Options{}, func(b *bench) {
+		_, err := b.client.CreateWriteStream(b.context(), &storagepb.CreateWriteStreamRequest{Parent: orders})
+		require.Equal(b, codes.InvalidArgument, status.Code(err))
+		_, err = b.client.CreateWriteStream(b.context(), &storagepb.CreateWriteStreamRequest{
+			Parent: orders, WriteStream: &storagepb.WriteStream{Type: storagepb.WriteStream_PENDING}})
+		require.Equal(b, codes.Unimplemented, status.Code(err))
+		_, err = b.client.FlushRows(b.context(), &storagepb.FlushRowsRequest{WriteStream: b.create()})
+		require.Equal(b, codes.Unimplemented, status.Code(err))
+	}},
+	{"case-4 create, table missing", Options{}, func(b *bench) {
+		_, err := b.client.CreateWriteStream(b.context(), createRequest(orders+"x"))
+		require.Equal(b, codes.NotFound, status.Code(err))
+		require.Equal(b, "Requested entity was not found.", status.Convert(err).Message())
+	}},
+	{"case-5 create over quota", Options{Faults: []Fault{{Kind: RefuseCreate, Count: 1}}}, func(b *bench) {
+		_, err := b.client.CreateWriteStream(b.context(), createRequest(orders))
+		require.Equal(b, codes.ResourceExhausted, status.Code(err))
+		require.True(b, strings.HasPrefix(status.Convert(err).Message(), "Exceeds 'CreateWriteStream requests' quota"))
+		b.create()
+	}},
+	{"case-6 case-7 case-11 get BASIC and FULL, after ALTER", Options{}, func(b *bench) {
+		name := b.create()
+		basic, err := b.client.GetWriteStream(b.context(), &storagepb.GetWriteStreamRequest{Name: name})
+		require.NoError(b, err)
+		require.Nil(b, basic.GetTableSchema())
+		altered := ordersSchema()
+		altered.Fields = append(altered.Fields, &storagepb.TableFieldSchema{Name: "more", Type: storagepb.TableFieldSchema_STRING})
+		for _, want := range []*storagepb.TableSchema{ordersSchema(), altered} {
+			require.NoError(b, b.srv.AlterTable(orders, want))
+			full, err := b.client.GetWriteStream(b.context(), &storagepb.GetWriteStreamRequest{
+				Name: name, View: storagepb.WriteStreamView_FULL})
+			require.NoError(b, err)
+			require.True(b, proto.Equal(want, full.GetTableSchema()))
+		}
+	}},
+	{"case-8 case-9 get the default stream by both names", Options{}, func(b *bench) {
+		for _, name := range []string{defaultOf, orders + "/_default"} {
+			w, err := b.client.GetWriteStream(b.context(), &storagepb.GetWriteStreamRequest{Name: name})
+			require.NoError(b, err)
+			require.Equal(b, storagepb.WriteStream_COMMITTED, w.GetType())
+			require.Nil(b, w.GetCreateTime())
+			require.Nil(b, w.GetCommitTime())
+		}
+	}},
+	{"case-10 get an unknown and a malformed id", Options{}, func(b *bench) {
+		var md metadata.MD
+		_, err := b.client.GetWriteStream(b.context(), &storagepb.GetWriteStreamRequest{Name: orders + "/streams/" + newID()}, grpc.Trailer(&md))
+		require.Equal(b, codes.NotFound, status.Code(err))
+		require.Equal(b, noStream, storageOf(status.Convert(err)))
+		require.Equal(b, noStream, bareStorageError(b, md).GetCode())
+		for _, name := range []string{orders + "/streams/%%", orders + "/streams/Cic", orders + "/streams/", orders, "x", ""} {
+			_, err = b.client.GetWriteStream(b.context(), &storagepb.GetWriteStreamRequest{Name: name})
+			require.Equal(b, codes.InvalidArgument, status.Code(err))
+			require.Contains(b, err.Error(), "Invalid stream name.")
+		}
+	}},
+	{"case-12 case-13 first request incomplete", Options{}, func(b *bench) {
+		c := b.open("")
+		c.send(0, orderRows(0, 1))
+		c.ends(codes.InvalidArgument)
+		c = b.open(b.create())
+		req := c.request(0, orderRows(0, 1))
+		req.GetProtoRows().WriterSchema = nil
+		require.NoError(b, c.rpc.Send(req))
+		c.ends(codes.InvalidArgument)
+	}},
+	{"case-14 no request at all", Options{}, func(b *bench) {
+		c := b.open("")
+		require.NoError(b, c.rpc.CloseSend())
+		require.Equal(b, "Cannot route on empty project id ''", c.ends(codes.InvalidArgument).Message())
+	}},
+	{"case-15 case-16 later requests rows only, without offset", Options{}, func(b *bench) {
+		c := b.open(b.create())
+		c.ok(noOffset, orderRows(0, 3), 0)
+		c.ok(noOffset, orderRows(3, 2), 3)
+	}},
+	{"case-17 case-20 offset at the end, wrong ones, and on", Options{}, func(b *bench) {
+		c := b.open(b.create())
+		c.ok(0, orderRows(0, 3), 0)
+		c.refused(0, orderRows(0, 3), codes.AlreadyExists, exists)
+		c.refused(100, orderRows(0, 3), codes.OutOfRange, beyond)
+		c.ok(3, orderRows(3, 1), 3)
+		require.Equal(b, []int64{0, 1, 2, 3}, b.ids())
+	}},
+	{"case-18 resend of the same offset", Options{}, func(b *bench) {
+		c := b.open(b.create())
+		c.ok(0, orderRows(0, 1), 0)
+		resp := c.refused(0, orderRows(0, 1), codes.AlreadyExists, exists)
+		require.Equal(b, "The offset is within stream, expected offset 1, received 0 Entity: "+c.stream, resp.GetError().GetMessage())
+		require.Equal(b, "type.googleapis.com/google.cloud.bigquery.storage.v1.StorageError", resp.GetError().GetDetails()[0].GetTypeUrl())
+	}},
+	{"case-19 offset beyond the end, and the probe", Options{}, func(b *bench) {
+		c := b.open(b.create())
+		c.ok(0, orderRows(0, 1), 0)
+		for _, offset := range []int64{100, 1 << 62} {
+			resp := c.refused(offset, orderRows(0, 1), codes.OutOfRange, beyond)
+			require.Equal(b, fmt.Sprintf("The offset is beyond stream, expected offset 1, received %d Entity: %s", offset, c.stream), resp.GetError().GetMessage())
+		}
+		require.Equal(b, int64(1), b.end(c.stream))
+	}},
+	{"case-21 case-33 pipelined, each judged on its own, in order", Options{}, func(b *bench) {
+		c := b.open(b.create())
+		for _, offset := range []int64{0, 5, 2, 2, 4} {
+			c.send(offset, orderRows(offset, 2))
+		}
+		want := []codes.Code{codes.OK, codes.OutOfRange, codes.OK, codes.AlreadyExists, codes.OK}
+		for i, code := range want {
+			require.Equal(b, code, codes.Code(c.recv().GetError().GetCode()), "response %d", i)
+		}
+		require.NoError(b, c.rpc.CloseSend())
+		_, err := c.rpc.Recv()
+		require.ErrorIs(b, err, io.EOF)
+		require.Equal(b, []int64{0, 1, 2, 3, 4, 5}, b.ids())
+	}},
+	{"case-22 case-23 overlaps and other bytes write nothing", Options{}, func(b *bench) {
+		c := b.open(b.create())
+		c.ok(0, orderRows(0, 3), 0)
+		c.refused(2, orderRows(90, 3), codes.AlreadyExists, exists)
+		c.refused(0, orderRows(90, 3), codes.AlreadyExists, exists)
+		require.Equal(b, []int64{0, 1, 2}, b.ids())
+	}},
+	{"case-24 rows fail, the next one pipelined is out of range", Options{}, func(b *bench) {
+		c := b.open(b.create())
+		c.send(0, [][]byte{order(1, "a"), order(2, "much too long")})
+		c.send(2, orderRows(2, 1))
+		c.wantError(c.recv(), codes.InvalidArgument, 0)
+		c.wantError(c.recv(), codes.OutOfRange, beyond)
+	}},
+	{"case-25 offsets survive a reconnect", Options{}, func(b *bench) {
+		name := b.create()
+		b.open(name).ok(0, orderRows(0, 5), 0)
+		b.srv.ResetConnections()
+		b.client = storagepb.NewBigQueryWriteClient(b.dial())
+		b.open(name).ok(5, orderRows(5, 1), 5)
+	}},
+	{"case-26 answer lost, sent again", Options{Faults: []Fault{{Kind: CloseAfter, Count: 1}}}, func(b *bench) {
+		name := b.create()
+		c := b.open(name)
+		c.send(0, orderRows(0, 2))
+		c.ends(codes.Unavailable)
+		b.open(name).refused(0, orderRows(0, 2), codes.AlreadyExists, exists)
+		require.Equal(b, []int64{0, 1}, b.ids())
+	}},
+	{"case-27 stale end after a reconnect", Options{Faults: []Fault{{Kind: StaleEnd, Lag: 2, Checks: 3, Count: 1}}}, func(b *bench) {
+		name := b.create()
+		c := b.open(name)
+		for i := range int64(4) {
+			c.ok(i*2, orderRows(i*2, 2), i*2)
+		}
+		c = b.open(name)
+		for _, offset := range []int64{8, 1 << 62} {
+			resp := c.refused(offset, orderRows(8, 1), codes.OutOfRange, beyond)
+			require.Contains(b, resp.GetError().GetMessage(), "expected offset 4, received")
+		}
+		// Written already, though the stale view would take it: nothing is written twice.
+		resp := c.refused(4, orderRows(90, 2), codes.AlreadyExists, exists)
+		require.Contains(b, resp.GetError().GetMessage(), "expected offset 8, received 4")
+		c.ok(8, orderRows(8, 1), 8)
+		require.Equal(b, []int64{0, 1, 2, 3, 4, 5, 6, 7, 8}, b.ids())
+		require.Equal(b, int64(1), b.srv.FaultCounts()["stale-end"])
+	}},
+	{"case-28 negative offset", Options{}, func(b *bench) {
+		c := b.open(b.create())
+		require.NotNil(b, c.append(-1, orderRows(0, 1)).GetError())
+		c.ok(0, orderRows(0, 1), 0)
+	}},
+	{"case-29 case-30 default stream", Options{}, func(b *bench) {
+		c := b.open(defaultOf)
+		c.refused(0, orderRows(0, 1), codes.InvalidArgument, 0)
+		resp := c.append(noOffset, orderRows(0, 1))
+		require.NotNil(b, resp.GetAppendResult())
+		require.Nil(b, resp.GetAppendResult().GetOffset())
+	}},
+	{"case-31 two connections on the default stream", Options{}, func(b *bench) {
+		one, two := b.open(defaultOf), b.open(defaultOf)
+		for range 3 {
+			require.Nil(b, one.append(noOffset, orderRows(0, 1)).GetError())
+			require.Nil(b, two.append(noOffset, orderRows(0, 1)).GetError())
+		}
+	}},
+	{"case-32 newest connection wins", Options{}, func(b *bench) {
+		name := b.create()
+		old := b.open(name)
+		old.ok(0, orderRows(0, 1), 0)
+		young := b.open(name)
+		young.ok(1, orderRows(1, 1), 1)
+		old.ends(codes.Aborted)
+		young.ok(2, orderRows(2, 1), 2)
+	}},
+	{"case-34 the response names the stream as it was named", Options{}, func(b *bench) {
+		for _, name := range []string{b.create(), defaultOf, orders + "/_default"} {
+			c := b.open(name)
+			require.Equal(b, name, c.append(noOffset, orderRows(0, 1)).GetWriteStream())
+			require.Equal(b, name, c.append(noOffset, nil).GetWriteStream())
+		}
+	}},
+	{"case-74 finalize, and again", Options{}, func(b *bench) {
+		name := b.create()
+		b.open(name).ok(0, orderRows(0, 5), 0)
+		for range 2 {
+			resp, err := b.client.FinalizeWriteStream(b.context(), &storagepb.FinalizeWriteStreamRequest{Name: name})
+			require.NoError(b, err)
+			require.Equal(b, int64(5), resp.GetRowCount())
+		}
+	}},
+	{"case-75 append after finalize", Options{}, func(b *bench) {
+		c := b.open(b.create())
+		c.ok(0, orderRows(0, 1), 0)
+		_, err := b.srv.FinalizeStream(c.stream)
+		require.NoError(b, err)
+		for _, offset := range []int64{noOffset, 0, 1, 1 << 62} {
+			resp := c.refused(offset, orderRows(1, 1), codes.InvalidArgument, sealed)
+			require.Contains(b, resp.GetError().GetMessage(), "Stream has been finalized and cannot be appended")
+		}
+		require.Equal(b, int64(1), b.end(c.stream))
+	}},
+	{"case-76 finalize the default stream", Options{}, func(b *bench) {
+		_, err := b.client.FinalizeWriteStream(b.context(), &storagepb.FinalizeWriteStreamRequest{Name: defaultOf})
+		require.Equal(b, codes.InvalidArgument, status.Code(err))
+	}},
+	{"case-88 idle", Options{IdleTimeout: time.Second}, func(b *bench) {
+		c := b.open(b.create())
+		c.ok(0, orderRows(0, 1), 0)
+		require.Equal(b, "Closing the stream because it has been inactive for 1 seconds. Entity: "+c.stream, c.ends(codes.Aborted).Message())
+		b.open(c.stream).ok(1, orderRows(1, 1), 1)
+	}},
+	{"case-89 request intervals", Options{Faults: []Fault{{Kind: Intervals, Every: 10}}}, func(b *bench) {
+		name := b.create()
+		c := b.open(name)
+		for i := range int64(10) {
+			c.ok(i, orderRows(i, 1), i)
+		}
+		c.send(10, orderRows(10, 1))
+		require.Equal(b, "Closing the stream on request intervals: 10 Entity: "+name, c.ends(codes.Aborted).Message())
+		b.open(name).ok(10, orderRows(10, 1), 10)
+	}},
+	{"case-90 GOAWAY, not applied and applied", Options{}, func(b *bench) {
+		name := b.create()
+		for i, k := range []Kind{GoAwayBefore, GoAwayAfter} {
+			other := b.open(defaultOf)
+			require.Nil(b, other.append(noOffset, orderRows(0, 1)).GetError())
+			b.srv.Inject(Fault{Kind: k, Count: 1})
+			c := b.open(name)
+			c.send(0, orderRows(0, 1))
+			require.Equal(b, "the connection is draining", c.ends(codes.Unavailable).Message())
+			require.Equal(b, int64(i), b.end(name))
+			other.ends(codes.Unavailable)
+			waitFor(b.T, "the old connection lives", func() bool { return b.srv.Stats().Connections == 0 })
+		}
+		b.open(name).ok(1, orderRows(1, 1), 1)
+		require.Equal(b, int64(3), b.srv.Stats().ConnectionsEver)
+	}},
+	{"case-91 INTERNAL on every 10th", Options{Faults: []Fault{{Kind: InternalEach}}}, func(b *bench) {
+		c := b.open(b.create())
+		for i := range int64(25) {
+			if resp := c.append(i, orderRows(i, 1)); resp.GetError() != nil {
+				c.wantError(resp, codes.Internal, 0)
+				c.ok(i, orderRows(i, 1), i)
+			}
+		}
+		require.Equal(b, int64(2), b.srv.FaultCounts()["internal-every"])
+		require.Equal(b, int64(25), b.end(c.stream))
+	}},
+	{"case-92 routing header", Options{RequireRouting: true}, func(b *bench) {
+		c := b.open(b.create())
+		c.send(0, orderRows(0, 1))
+		st := c.ends(codes.PermissionDenied)
+		require.Equal(b, "Permission 'TABLES_UPDATE_DATA' denied on resource '"+orders+"' (or it may not exist).", st.Message())
+		escaped := strings.ReplaceAll(c.stream, "/", "%2F")
+		rpc, err := b.client.AppendRows(metadata.AppendToOutgoingContext(b.context(), "x-goog-request-params", "write_stream="+escaped))
+		require.NoError(b, err)
+		c.rpc, c.sent = rpc, false
+		c.ok(0, orderRows(0, 1), 0)
+	}},
+	{"case-93 gzip", Options{}, func(b *bench) {
+		c := b.open(b.create(), grpc.UseCompressor(gzip.Name))
+		c.ok(0, orderRows(0, 1000), 0)
+		require.Len(b, b.ids(), 1000)
+	}},
+	{"case-94 expired stream", Options{}, func(b *bench) {
+		c := b.open(b.create())
+		c.ok(0, orderRows(0, 1), 0)
+		require.NoError(b, b.srv.ExpireStream(c.stream))
+		c.send(1, orderRows(1, 1))
+		require.Equal(b, noStream, storageOf(c.ends(codes.NotFound)))
+		_, err := b.client.GetWriteStream(b.context(), &storagepb.GetWriteStreamRequest{Name: c.stream})
+		require.Equal(b, codes.NotFound, status.Code(err))
+		_, err = b.client.FinalizeWriteStream(b.context(), &storagepb.FinalizeWriteStreamRequest{Name: c.stream})
+		require.Equal(b, noStream, storageOf(status.Convert(err)))
+	}},
+	{"case-95 table dropped and made again", Options{}, func(b *bench) {
+		c := b.open(b.create())
+		c.ok(0, orderRows(0, 1), 0)
+		require.NoError(b, b.srv.DropTable(orders))
+		c.send(1, orderRows(1, 1))
+		require.Equal(b, "Requested entity was not found. Entity: "+c.stream, c.ends(codes.NotFound).Message())
+		require.NoError(b, b.srv.CreateTable(orders, ordersSchema()))
+		_, err := b.client.GetWriteStream(b.context(), &storagepb.GetWriteStreamRequest{Name: c.stream})
+		require.Equal(b, codes.NotFound, status.Code(err))
+		b.open(b.create()).ok(0, orderRows(0, 1), 0)
+		require.Equal(b, []int64{0}, b.ids())
+	}},
 }

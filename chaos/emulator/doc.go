@@ -11,9 +11,9 @@
 // # Conformance
 //
 // How the service behaves is written down as numbered cases in server-facts.md; comments and tests name them. This
-// package passes 1, 3-10, 12-23, 25-28, 30-44, 47, 50-58, 60-63, 65-68, 72-76 and 88-95, where 24 gives OUT_OF_RANGE,
-// 54 and 95 are without the service's unknown texts, a recreated table has no window of NOT_FOUND, and streams expire
-// only on demand (Server.ExpireStream, the fault expire).
+// package passes 1, 3-44, 47, 50-63, 65-68, 72-76 and 88-95; there is a test for each.
+// Case 24 gives OUT_OF_RANGE; 18 and 19 hold for the probe too. Of 54 and 95 the service's texts are not known, a
+// recreated table has no window of NOT_FOUND, and streams expire only on demand (ExpireStream, the fault expire).
 //
 // PENDING and BUFFERED streams, FlushRows, BatchCommitWriteStreams, Arrow, change data capture, missing value
 // interpretations other than NULL, and several streams on one connection are answered with UNIMPLEMENTED.

@@ -82,7 +82,6 @@ type Server struct {
 	byIndex     []*stream          // in the order of the store's log
 	connections map[*connection]struct{}
 	current     *grpc.Server   // accepts
-	face        *service       // of current
 	draining    []*grpc.Server // after GOAWAY
 	closed      bool
 }
@@ -160,8 +159,8 @@ func (s *Server) serveLocked() {
 		grpc.UnaryInterceptor(unaryTrailer),
 		grpc.StreamInterceptor(streamTrailer),
 	)
-	s.current, s.face = g, &service{srv: s}
-	storagepb.RegisterBigQueryWriteServer(g, s.face)
+	storagepb.RegisterBigQueryWriteServer(g, &service{srv: s})
+	s.current = g
 	feed := s.transport.renew()
 	s.workers.Go(func() { _ = g.Serve(feed) }) // ends when g is stopped
 }
@@ -208,7 +207,8 @@ func (s *Server) Close() error {
 }
 
 // GoAway sends GOAWAY on every connection and ends every open AppendRows call with UNAVAILABLE "the connection is
-// draining"; a request that is being judged may still be applied (case 90). New connections are served.
+// draining"; a request that is being judged may still be applied (case 90). New connections are served, and so is a call that was
+// opened on an old one before its GOAWAY arrived.
 func (s *Server) GoAway() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -216,7 +216,6 @@ func (s *Server) GoAway() {
 		return
 	}
 	old := s.current
-	s.face.draining = true
 	s.draining = append(s.draining, old)
 	s.serveLocked()
 	s.workers.Go(func() {
@@ -239,12 +238,9 @@ func (s *Server) GoAway() {
 func (s *Server) ResetConnections() int { return s.transport.resetAll() }
 
 // connect admits an AppendRows call.
-func (s *Server) connect(c *connection, v *service) error {
+func (s *Server) connect(c *connection) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if v.draining {
-		return draining()
-	}
 	if limit := s.opt.MaxConnections; limit > 0 && len(s.connections) >= limit {
 		return tooManyConnections()
 	}

@@ -59,7 +59,6 @@ func (r *request) decode(data mem.BufferSlice) error {
 			return err
 		case 2:
 			r.hasOffset = true
-			r.offset = 0
 			return w.message(size, func(num protowire.Number, v int) error {
 				if num == -1 {
 					r.offset = int64(v)
@@ -141,13 +140,17 @@ func (w walker) message(size int, field func(num protowire.Number, size int) err
 			return err
 		}
 		num, typ := protowire.DecodeTag(tag)
+		if !num.IsValid() {
+			return errMalformed
+		}
 		switch typ {
 		case protowire.BytesType:
 			n, err := w.varint()
 			if err != nil {
 				return err
 			}
-			if n > uint64(w.Remaining()-stop) {
+			// The length itself may have ended beyond the message: then nothing is left.
+			if n > uint64(max(w.Remaining()-stop, 0)) {
 				return errMalformed
 			}
 			if err := field(num, int(n)); err != nil {

@@ -9,11 +9,9 @@ import (
 )
 
 // service is the gRPC face of a Server, apart from it so that the Server's own methods are those that tests call.
-// There is one for each grpc server: a GOAWAY begins another.
 type service struct {
 	storagepb.UnimplementedBigQueryWriteServer
-	srv      *Server
-	draining bool // after GOAWAY: calls that come late are turned away; guarded by Server.mu
+	srv *Server
 }
 
 // CreateWriteStream makes a COMMITTED stream; other types are UNIMPLEMENTED (cases 1, 3 to 5).
