@@ -194,6 +194,8 @@ func TestClose(t *testing.T) {
 	require.ErrorIs(t, err, ErrClosed)
 	_, err = l.Freeze([][]byte{{1}})
 	require.ErrorIs(t, err, ErrClosed)
+	_, err = l.Rows(Payload{Segment: 1})
+	require.ErrorIs(t, err, ErrClosed)
 
 	l = mustOpen(t, path, nil)
 	_, open, err := l.Partition(p.Key)

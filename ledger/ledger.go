@@ -118,10 +118,7 @@ func open(path string, o Options, readOnly bool) (*Ledger, error) {
 	}
 	l := &Ledger{path: path, readOnly: readOnly, file: f, hooks: o.hooks, failed: make(chan struct{})}
 	l.queue.wake = make(chan struct{}, 1)
-	l.segments = &segments{
-		dir: path + ".segments", size: o.SegmentBytes, frame: random(),
-		readOnly: readOnly, closed: readOnly,
-	}
+	l.segments = &segments{dir: path + ".segments", size: o.SegmentBytes, readOnly: readOnly, frame: random()}
 	if err := l.start(info); err != nil {
 		err = fmt.Errorf("open ledger %s: %w", path, err)
 		if l.db == nil {

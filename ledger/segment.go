@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
 	"sync"
 )
 
@@ -20,11 +19,11 @@ type segments struct {
 	ledger   uint64 // id, written in every frame
 	readOnly bool
 
-	// writing is held for reading while rows are written, and for good by close: a
-	// closed file's descriptor may be another file's by then.
-	writing sync.RWMutex
-	closed  bool       // guarded by writing
-	growing sync.Mutex // after writing and before mu, by the one that makes a segment
+	// busy is held for reading while rows are written or read: a closed file's
+	// descriptor may be another file's by then.
+	busy    sync.RWMutex
+	closed  bool       // guarded by busy
+	growing sync.Mutex // taken after busy and before mu, by the one that makes a segment
 
 	mu      sync.Mutex // guards what follows; not held while rows are written or synced
 	files   map[uint32]*segment
@@ -57,96 +56,11 @@ func (s *segments) path(number uint32) string {
 	return filepath.Join(s.dir, fmt.Sprintf("%08d", number))
 }
 
-// load takes over the folder: used says which payloads open intents refer to.
-// Files of segments that are not referred to become free, or are removed when
-// they have not the right size.
-func (s *segments) load(used map[Payload]reference) error {
-	s.files, s.refs = map[uint32]*segment{}, used
-	for p := range used {
-		seg := s.files[p.Segment]
-		if seg == nil {
-			seg = &segment{number: p.Segment}
-			s.files[p.Segment] = seg
-		}
-		seg.live++
-		s.last = max(s.last, p.Segment)
-	}
-	if err := checkFolder(s.dir); err != nil || s.readOnly {
-		return err
-	}
-	entries, err := os.ReadDir(s.dir)
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("read the segments: %w", err)
-	}
-	for _, entry := range entries {
-		n, err := strconv.ParseUint(entry.Name(), 10, 32)
-		if err != nil || n == 0 || len(entry.Name()) < 8 || !entry.Type().IsRegular() {
-			continue // not ours
-		}
-		if err := s.adopt(uint32(n)); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (s *segments) adopt(number uint32) error {
-	s.last = max(s.last, number)
-	seg := s.files[number]
-	if seg == nil {
-		seg = &segment{number: number}
-	}
-	if err := seg.open(s.path(number), os.O_RDWR); err != nil {
-		return fmt.Errorf("open a segment: %w", err)
-	}
-	if seg.live > 0 {
-		return nil
-	}
-	if seg.size != s.size {
-		seg.file.Close()
-		if err := os.Remove(s.path(number)); err != nil {
-			return fmt.Errorf("remove a segment of another size: %w", err)
-		}
-		return nil
-	}
-	s.files[number] = seg
-	s.free = append(s.free, seg)
-	return nil
-}
-
-func (seg *segment) open(path string, flag int) error {
-	f, err := os.OpenFile(path, flag|noFollow, 0)
-	if err != nil {
-		return err
-	}
-	info, err := f.Stat()
-	if err != nil {
-		f.Close()
-		return err
-	}
-	seg.file, seg.size = f, info.Size()
-	return nil
-}
-
-func checkFolder(dir string) error {
-	info, err := os.Lstat(dir)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("look at the segments: %w", err)
-	}
-	if !info.IsDir() {
-		return fmt.Errorf("%s is no folder: the ledger keeps its segments there", dir)
-	}
-	return checkMode(dir, info, 0o700)
-}
-
 // put writes rows to a place of their own and holds it for the caller.
 func (s *segments) put(rows [][]byte) (Payload, error) {
-	s.writing.RLock()
-	defer s.writing.RUnlock()
-	if s.closed {
+	s.busy.RLock()
+	defer s.busy.RUnlock()
+	if s.closed || s.readOnly {
 		return Payload{}, ErrClosed
 	}
 	length := frameLength(rows)
@@ -217,42 +131,13 @@ func (s *segments) grow(length, rows int64) (Payload, *segment, error) {
 	}
 }
 
-// createSegment makes a segment whose blocks, size and name are on disk.
-func createSegment(dir, path string, size int64) (f *os.File, err error) {
-	if err := os.Mkdir(dir, 0o700); err == nil {
-		if err := syncFolder(filepath.Dir(dir)); err != nil {
-			return nil, err
-		}
-	} else if !errors.Is(err, os.ErrExist) {
-		return nil, err
-	}
-	f, err = os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL|noFollow, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	defer func() {
-		if err != nil {
-			f.Close()
-			os.Remove(path)
-		}
-	}()
-	if err := reserve(f, size); err != nil {
-		return nil, err
-	}
-	zeros := make([]byte, min(size, 1<<20))
-	for at := int64(0); at < size; at += int64(len(zeros)) {
-		if _, err := f.WriteAt(zeros[:min(int64(len(zeros)), size-at)], at); err != nil {
-			return nil, err
-		}
-	}
-	if err := f.Sync(); err != nil {
-		return nil, err
-	}
-	return f, syncFolder(dir)
-}
-
 // get reads the rows at p.
 func (s *segments) get(p Payload) ([][]byte, error) {
+	s.busy.RLock() // keeps the file open
+	defer s.busy.RUnlock()
+	if s.closed {
+		return nil, ErrClosed
+	}
 	f, size, err := s.reader(p.Segment)
 	if err == nil {
 		var rows [][]byte
@@ -373,8 +258,8 @@ func (s *segments) forget(p Payload) {
 }
 
 func (s *segments) close() error {
-	s.writing.Lock()
-	defer s.writing.Unlock()
+	s.busy.Lock()
+	defer s.busy.Unlock()
 	s.closed = true
 	s.mu.Lock()
 	defer s.mu.Unlock()
