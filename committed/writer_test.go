@@ -48,9 +48,6 @@ func rowID(t testing.TB, b []byte) int64 {
 	return int64(v)
 }
 
-// numbers is a replayable source: row i is i, the position after it is i+1.
-type numbers struct{}
-
 func position(i int64) []byte {
 	if i == 0 {
 		return nil
@@ -65,20 +62,26 @@ func at(p []byte) int64 {
 	return int64(binary.BigEndian.Uint64(p))
 }
 
-func batch(from, to int64) committed.Batch {
+// numbers is a replayable source: its row i is base+i, the position after it is i+1.
+type numbers struct{ base int64 }
+
+func (s numbers) batch(from, to int64) committed.Batch {
 	b := committed.Batch{After: position(from), Position: position(to)}
 	for i := from; i < to; i++ {
-		b.Rows = append(b.Rows, row(i))
+		b.Rows = append(b.Rows, row(s.base+i))
 	}
 	return b
 }
 
-func (numbers) replay(_ context.Context, r committed.Range) (committed.Replayed, error) {
-	return committed.Replayed{Rows: batch(at(r.Before), at(r.After)).Rows}, nil
+func (s numbers) replay(_ context.Context, r committed.Range) (committed.Replayed, error) {
+	return committed.Replayed{Rows: s.batch(at(r.Before), at(r.After)).Rows}, nil
 }
+
+func batch(from, to int64) committed.Batch { return numbers{}.batch(from, to) }
 
 // bench is an emulator with a writer on it.
 type bench struct {
+	seen // what the writer's events told, of all its openings
 	t    testing.TB
 	srv  *emulator.Server
 	path string
@@ -102,6 +105,7 @@ func newBench(t testing.TB, opt committed.Options, emu emulator.Options) *bench 
 		opt.CreateRate, opt.CreateBurst = 1e6, 1e6
 	}
 	b := &bench{t: t, srv: srv, path: filepath.Join(t.TempDir(), "test.ledger"), opt: opt}
+	b.opt.Events = b.listen(opt.Events)
 	b.open()
 	t.Cleanup(b.close)
 	return b
@@ -157,6 +161,71 @@ func (b *bench) requireRows(n int64) {
 	}
 }
 
+// ids are the ids of a table's rows, in the order of their arrival.
+func (b *bench) ids() []int64 {
+	var ids []int64
+	for _, r := range b.srv.Rows(table) {
+		ids = append(ids, rowID(b.t, r.Data))
+	}
+	return ids
+}
+
+// append hands over the batches [from, to) of ten rows each.
+func (b *bench) append(p *committed.Partition, from, to int64) []*committed.Result {
+	b.t.Helper()
+	var results []*committed.Result
+	for i := from; i < to; i++ {
+		r, err := p.Append(b.ctx(), batch(i*10, i*10+10))
+		require.NoError(b.t, err)
+		results = append(results, r)
+	}
+	return results
+}
+
+// requireLanded waits until each has landed.
+func (b *bench) requireLanded(results []*committed.Result) []committed.Ack {
+	b.t.Helper()
+	acks := make([]committed.Ack, len(results))
+	for i, r := range results {
+		var err error
+		acks[i], err = r.Wait(b.ctx())
+		require.NoError(b.t, err, "batch %d", i)
+	}
+	return acks
+}
+
+// requireStopped waits until the partition has stopped, and checks with what.
+func (b *bench) requireStopped(p *committed.Partition, with error) *committed.Error {
+	b.t.Helper()
+	select {
+	case <-p.Stopped():
+	case <-b.ctx().Done():
+		require.Fail(b.t, "the partition did not stop", "%v", with)
+	}
+	require.ErrorIs(b.t, p.Err(), with)
+	var e *committed.Error
+	require.ErrorAs(b.t, p.Err(), &e)
+	require.Equal(b.t, p.Key(), e.Key)
+	return e
+}
+
+// stream is the table's n-th stream that a writer made, counted from 0.
+func (b *bench) stream(n int) emulator.StreamInfo {
+	b.t.Helper()
+	all := b.srv.Streams(table)[1:] // the first is the default stream
+	require.Greater(b.t, len(all), n)
+	return all[n]
+}
+
+// requireSound checks the ledger's own invariants.
+func (b *bench) requireSound() {
+	b.t.Helper()
+	v, err := b.led.Check()
+	require.NoError(b.t, err)
+	require.Empty(b.t, v)
+}
+
+// What breaks if it fails: everything.
 func TestWriteAndResume(t *testing.T) {
 	for _, frozen := range []bool{false, true} {
 		t.Run(fmt.Sprintf("frozen %v", frozen), func(t *testing.T) {
