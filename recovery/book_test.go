@@ -1,0 +1,131 @@
+package recovery_test
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+
+	"github.com/eowriter/eowriter/ledger"
+	"github.com/eowriter/eowriter/recovery"
+)
+
+// book is one partition in a model of the ledger: what is durable. It refuses what
+// the ledger refuses, by failing the test: the machine must not ask for it.
+type book struct {
+	part ledger.Partition // Epoch 0: unknown
+	open []ledger.Intent
+}
+
+func (b book) String() string {
+	s := fmt.Sprintf("epoch %d on %q, acked %d, position %d, open", b.part.Epoch, b.part.Stream, b.part.Acked, position(b.part.Position))
+	for _, in := range b.open {
+		s += fmt.Sprintf(" [%d,%d)=%v", in.Start, in.End(), rowsOf(in))
+	}
+	if b.part.Seal != nil {
+		s += ", sealed for " + b.part.Seal.Successor
+	}
+	return s
+}
+
+// clone copies the ledger's file.
+func (b book) clone() book {
+	b.open = slices.Clone(b.open)
+	if b.part.Seal != nil {
+		seal := *b.part.Seal
+		b.part.Seal = &seal
+	}
+	return b
+}
+
+// boundary says whether a stream may end there: at acked or with an open intent.
+func (b *book) boundary(end int64) bool {
+	return end == b.part.Acked || slices.ContainsFunc(b.open, func(in ledger.Intent) bool { return in.End() == end })
+}
+
+// holds says whether the rows of a Send are durably bound where they go.
+func (b *book) holds(a recovery.Action) bool {
+	return b.part.Stream == a.Stream && b.part.Seal == nil && slices.ContainsFunc(b.open, func(in ledger.Intent) bool {
+		return in.Start == a.Intent.Start && slices.Equal(rowsOf(in), rowsOf(a.Intent))
+	})
+}
+
+// reached is the position after the last open intent.
+func (b *book) reached() []byte {
+	if len(b.open) == 0 {
+		return b.part.Position
+	}
+	return b.open[len(b.open)-1].After
+}
+
+// apply makes a write durable and returns what the machine is told.
+func (b *book) apply(n *node, a recovery.Action) recovery.Event {
+	w := n.w
+	p := &b.part
+	if a.Kind != recovery.OpenEpoch {
+		w.require(p.Epoch == a.Epoch, "%s: action %d for epoch %d in epoch %d", n.name, a.Kind, a.Epoch, p.Epoch)
+	}
+	var e recovery.Event
+	switch a.Kind {
+	case recovery.OpenEpoch:
+		w.require(a.Opening.Epoch == p.Epoch+1 && len(b.open) == 0 && p.Seal == nil, "%s: opens epoch %d over %s", n.name, a.Opening.Epoch, b)
+		*p = ledger.Partition{ID: 1, Key: key, Epoch: a.Opening.Epoch, Stream: a.Opening.Stream, Owner: n.identity, Position: p.Position}
+		e.Kind = recovery.Opened
+	case recovery.Bind:
+		w.require(p.Seal == nil && a.Intent.Start == p.Next && position(a.Intent.Before) == position(b.reached()),
+			"%s: binds rows %v at %d over %s", n.name, rowsOf(a.Intent), a.Intent.Start, b)
+		b.open = append(b.open, a.Intent)
+		p.Next = a.Intent.End()
+		e.Kind = recovery.Bound
+	case recovery.Acknowledge:
+		w.require(p.Seal == nil && a.End > p.Acked && b.boundary(a.End), "%s: acknowledges up to %d over %s", n.name, a.End, b)
+		b.acknowledge(a.End)
+		e.Kind = recovery.Acknowledged
+	case recovery.Seal:
+		w.require(p.Seal == nil, "%s: seals twice", n.name)
+		seal := *a.Seal
+		seal.Owner = n.identity
+		p.Seal = &seal
+		e.Kind = recovery.Sealed
+	case recovery.Settle:
+		b.settle(n, a.Settlement)
+		e.Kind = recovery.Settled
+	default:
+		w.require(false, "%s: action %d is no write of this world", n.name, a.Kind)
+	}
+	w.note("%s: ledger: %s", n.name, b)
+	part := b.clone().part
+	e.Partition, e.Suspicious = &part, part.Owner != n.identity
+	return e
+}
+
+func (b *book) acknowledge(end int64) {
+	for len(b.open) > 0 && b.open[0].End() <= end {
+		in := b.open[0]
+		b.open = b.open[1:]
+		b.part.Acked = in.End()
+		if in.From+in.Rows == in.Of {
+			b.part.Position = in.After
+		}
+	}
+}
+
+// settle acknowledges what the count covers and takes the rest over to the
+// successor, whose owner is who sealed (history 6).
+func (b *book) settle(n *node, s *ledger.Settlement) {
+	p := &b.part
+	n.w.require(p.Seal != nil && b.boundary(s.Rows), "%s: settles %d rows over %s", n.name, s.Rows, b)
+	b.acknowledge(s.Rows)
+	var left, rest []int
+	for _, in := range b.open {
+		left = append(left, rowsOf(in)...)
+	}
+	next := int64(0)
+	for _, in := range s.Rest {
+		n.w.require(in.Start == next, "%s: rebinds with a gap", n.name)
+		rest = append(rest, rowsOf(in)...)
+		next = in.End()
+	}
+	n.w.require(slices.Equal(left, rest), "%s: rows %v are bound anew as %v", n.name, left, rest)
+	*p = ledger.Partition{ID: 1, Key: key, Epoch: p.Epoch + 1, Stream: p.Seal.Successor, Owner: p.Seal.Owner, Next: next, Position: bytes.Clone(p.Position)}
+	b.open = slices.Clone(s.Rest)
+}

@@ -1,0 +1,215 @@
+package recovery_test
+
+import (
+	"strconv"
+
+	"github.com/eowriter/eowriter/ledger"
+	"github.com/eowriter/eowriter/recovery"
+	"github.com/eowriter/eowriter/retry"
+)
+
+// node is a process that writes one partition, with a ledger of its own. It crashes
+// and starts again; its ledger may be copied and restored meanwhile.
+type node struct {
+	w           *world
+	name        string
+	identity    ledger.Identity
+	book        book
+	m           *recovery.Machine // nil: crashed
+	incarnation int
+
+	writes []recovery.Action // asked of the ledger, not durable
+	call   *recovery.Action  // Create or Finalize, not executed
+	conn   uint64            // the present connection
+	timers int
+	calls  int
+
+	batches map[uint64]int  // of the machine: the position after each
+	probed  string          // the stream whose probe fitted in this incarnation
+	cause   *recovery.Cause // why it stopped
+}
+
+func (w *world) node(name string, nonce int) *node {
+	n := &node{w: w, name: name, identity: identity(nonce)}
+	w.nodes = append(w.nodes, n)
+	return n
+}
+
+// start opens the ledger and begins an incarnation.
+func (n *node) start() {
+	n.w.note("%s: starts with %s", n.name, n.book)
+	n.m = recovery.New(recovery.Options{Key: key, Mode: ledger.Replayable, LagTries: 2})
+	n.incarnation++
+	n.probed, n.cause, n.conn, n.timers, n.call, n.writes = "", nil, 0, 0, nil, nil
+	n.batches = map[uint64]int{}
+	e := recovery.Event{Kind: recovery.Start}
+	if n.book.part.Epoch > 0 {
+		b := n.book.clone()
+		e.Partition, e.Intents = &b.part, b.open
+		e.Suspicious = b.part.Owner != n.identity
+		batch := uint64(0)
+		for i, in := range b.open {
+			if i == 0 || in.From == 0 {
+				batch++ // the parts of a split batch are one batch
+			}
+			n.batches[batch] = position(in.After)
+		}
+	}
+	n.step(e)
+}
+
+// crash ends the incarnation. The first writes of those that were not answered may
+// have become durable.
+func (n *node) crash(durable int) {
+	n.w.note("%s: crashes, %d of %d writes are durable", n.name, durable, len(n.writes))
+	for _, a := range n.writes[:durable] {
+		n.book.apply(n, a)
+	}
+	n.m, n.writes, n.call = nil, nil, nil
+	n.w.check()
+}
+
+// offer hands the machine a batch of the source's next rows.
+func (n *node) offer(rows int) {
+	before := position(n.m.Position())
+	in := ledger.Intent{Rows: int64(rows), Of: int64(rows), Before: token(before), After: token(before + rows)}
+	copy(in.Digest[:], string(token(before))+"-"+string(token(before+rows)))
+	n.batches[n.m.NextBatch()] = before + rows
+	n.w.note("%s: is offered rows [%d,%d)", n.name, before, before+rows)
+	n.step(recovery.Event{Kind: recovery.Offered, Intent: in})
+}
+
+// durable lets the oldest write to the ledger become durable.
+func (n *node) durable() {
+	a := n.writes[0]
+	n.writes = n.writes[1:]
+	n.step(n.book.apply(n, a))
+}
+
+// called executes the call that is due, or fails it.
+func (n *node) called(well bool) {
+	a := n.call
+	n.call = nil
+	switch {
+	case !well:
+		n.w.note("%s: call fails", n.name)
+		n.step(recovery.Event{Kind: recovery.CallFailed, Answer: broken(retry.Transient)})
+	case a.Kind == recovery.Create:
+		n.step(recovery.Event{Kind: recovery.Created, Name: n.w.service.create()})
+	default:
+		count, failed := n.w.service.finalize(a.Stream)
+		n.w.note("%s: finalizes %s with %d rows", n.name, a.Stream, count)
+		if failed != nil {
+			n.step(recovery.Event{Kind: recovery.CallFailed, Answer: failed})
+			return
+		}
+		n.step(recovery.Event{Kind: recovery.Finalized, Count: count})
+	}
+}
+
+func (n *node) timer() {
+	n.timers--
+	n.step(recovery.Event{Kind: recovery.Timer})
+}
+
+// step feeds the machine an event and carries out what it decides.
+func (n *node) step(e recovery.Event) {
+	for _, a := range n.m.Step(e) {
+		n.perform(a)
+	}
+	for a, due := n.m.Next(); due; a, due = n.m.Next() {
+		n.pull(a)
+	}
+	n.w.check()
+}
+
+func (n *node) perform(a recovery.Action) {
+	w := n.w
+	w.require(n.cause == nil, "%s: acts after its stop", n.name)
+	switch a.Kind {
+	case recovery.Bind:
+		w.require(n.probed == n.m.Partition().Stream, "%s: binds before a probe fitted (invariant 2)", n.name)
+		n.writes = append(n.writes, a)
+	case recovery.OpenEpoch, recovery.Acknowledge, recovery.Seal, recovery.Settle, recovery.Forget:
+		n.writes = append(n.writes, a)
+	case recovery.Landed:
+		after, ok := n.batches[a.Batch]
+		w.require(ok, "%s: batch %d lands twice, or was never offered", n.name, a.Batch)
+		delete(n.batches, a.Batch)
+		w.require(position(n.book.part.Position) >= after, "%s: rows before %d are told to have landed, but not yet in the ledger (invariant 5)", n.name, after)
+		w.require(len(w.service.table) >= after, "%s: rows before %d are told to have landed, but are not in the table", n.name, after)
+	case recovery.Wait:
+		n.timers++
+	case recovery.Disconnect:
+		n.conn = 0
+	case recovery.Stop:
+		w.note("%s: stops: %v, %s", n.name, a.Cause.Verdict, a.Cause.Detail)
+		w.require(len(n.writes) == 0, "%s: stops before the ledger has answered", n.name)
+		n.cause = a.Cause
+	}
+}
+
+// pull makes a call that Next returned.
+func (n *node) pull(a recovery.Action) {
+	w := n.w
+	switch a.Kind {
+	case recovery.Create, recovery.Finalize:
+		w.require(n.call == nil, "%s: two calls at once", n.name)
+		n.call = &a
+	case recovery.Connect:
+		n.conn = a.Conn
+		w.conns = append(w.conns, &conn{node: n, incarnation: n.incarnation, id: a.Conn, pending: true})
+	case recovery.Probe:
+		n.transmit(a, request{stream: a.Stream})
+	case recovery.Send:
+		w.require(n.probed == a.Stream, "%s: sends before a probe fitted", n.name)
+		w.require(n.book.holds(a), "%s: sends rows at %d of %s that are not bound there (invariant 1)", n.name, a.Intent.Start, a.Stream)
+		n.transmit(a, request{a.Stream, a.Intent.Start, rowsOf(a.Intent)})
+	}
+}
+
+func (n *node) transmit(a recovery.Action, r request) {
+	c := n.present()
+	n.w.require(c != nil && c.id == a.Conn && !c.pending, "%s: sends on a connection that is not there", n.name)
+	c.wire = append(c.wire, r)
+}
+
+// present returns the present connection, if there is one.
+func (n *node) present() *conn {
+	for _, c := range n.w.conns {
+		if !c.dead() && c.node == n {
+			return c
+		}
+	}
+	return nil
+}
+
+// fits says whether the end that a probe has shown is one that the ledger explains.
+func (n *node) fits(a answered) bool {
+	return a.Class == retry.OutOfRange && a.stream == n.book.part.Stream && n.book.boundary(a.Expected)
+}
+
+// stopped says with what verdict the node has stopped, 0 if it hasn't.
+func (n *node) stopped() recovery.Verdict {
+	if n.cause == nil {
+		return 0
+	}
+	return n.cause.Verdict
+}
+
+// position is a source position: nothing is the beginning.
+func position(token []byte) int {
+	n, _ := strconv.Atoi(string(token))
+	return n
+}
+
+func token(position int) []byte { return []byte(strconv.Itoa(position)) }
+
+// rowsOf returns the source rows that an intent binds.
+func rowsOf(in ledger.Intent) []int {
+	rows := make([]int, in.Rows)
+	for i := range rows {
+		rows[i] = position(in.Before) + int(in.From) + i
+	}
+	return rows
+}
