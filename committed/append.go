@@ -146,6 +146,13 @@ func (p *Partition) wakeRoom() {
 func (p *Partition) offer(in ledger.Intent, rows [][]byte) (*Result, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.machine.Stopped() && p.err == nil {
+		// The machine takes nothing any more. It tells why once the ledger has answered
+		// what it was asked, which is soon.
+		p.mu.Unlock()
+		<-p.stopped
+		p.mu.Lock()
+	}
 	if err := p.refusal(); err != nil {
 		return nil, err
 	}
