@@ -1,9 +1,12 @@
 package ledger
 
 import (
+	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"testing"
 
@@ -11,24 +14,39 @@ import (
 	"go.uber.org/goleak"
 )
 
-// TestMain also is the other process of TestInUse: with LEDGER_TEST_HOLD it holds
-// that ledger until its standard input ends.
+// TestMain also is the other processes of TestInUse and TestKilled.
 func TestMain(m *testing.M) {
-	path := os.Getenv("LEDGER_TEST_HOLD")
-	if path == "" {
-		goleak.VerifyTestMain(m)
-		return
+	switch os.Getenv("LEDGER_TEST_CHILD") {
+	case "hold":
+		os.Exit(child(hold))
+	case "write":
+		os.Exit(child(keepWriting))
 	}
-	l, err := Open(path, nil)
+	goleak.VerifyTestMain(m)
+}
+
+func child(work func(*Ledger) error) int {
+	l, err := Open(os.Getenv("LEDGER_TEST_PATH"), small)
+	if err == nil {
+		err = errors.Join(work(l), l.Close())
+	}
 	if err != nil {
 		fmt.Println(err)
-		os.Exit(1)
+		return 1
 	}
-	fmt.Println("holding")
-	io.Copy(io.Discard, os.Stdin)
-	if l.Close() != nil {
-		os.Exit(1)
-	}
+	return 0
+}
+
+// startChild starts this program again for one of TestMain's jobs.
+func startChild(t *testing.T, job, path string) (child *exec.Cmd, in io.WriteCloser, out *bufio.Scanner) {
+	child = exec.Command(os.Args[0])
+	child.Env = append(os.Environ(), "LEDGER_TEST_CHILD="+job, "LEDGER_TEST_PATH="+path)
+	in, err := child.StdinPipe()
+	require.NoError(t, err)
+	stdout, err := child.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, child.Start())
+	return child, in, bufio.NewScanner(stdout)
 }
 
 // small keeps segments, and so the tests' disk use, small.

@@ -1,10 +1,9 @@
 package ledger
 
 import (
-	"bufio"
+	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -35,28 +34,29 @@ func copyFile(t testing.TB, from, to string) {
 	require.NoError(t, os.WriteFile(to, b, 0o600))
 }
 
+// hold keeps a ledger until its standard input ends.
+func hold(*Ledger) error {
+	fmt.Println("holding")
+	_, err := io.Copy(io.Discard, os.Stdin)
+	return err
+}
+
 // Two writers on one ledger would bind the same offsets: the second must be turned
 // away, soon, and be told which file it is about.
 func TestInUse(t *testing.T) {
 	path := newPath(t)
-	child := exec.Command(os.Args[0])
-	child.Env = append(os.Environ(), "LEDGER_TEST_HOLD="+path)
-	in, err := child.StdinPipe()
-	require.NoError(t, err)
-	out, err := child.StdoutPipe()
-	require.NoError(t, err)
-	require.NoError(t, child.Start())
-	for lines := bufio.NewScanner(out); lines.Scan() && lines.Text() != "holding"; {
+	child, in, out := startChild(t, "hold", path)
+	for out.Scan() && out.Text() != "holding" {
 	}
 	began := time.Now()
-	_, err = Open(path, nil)
+	_, err := Open(path, nil)
 	require.ErrorIs(t, err, ErrInUse)
 	require.ErrorContains(t, err, path)
 	require.Less(t, time.Since(began), 1500*time.Millisecond) // a second and some slack for a busy machine
 	_, err = OpenReadOnly(path)
 	require.ErrorIs(t, err, ErrInUse)
 	require.NoError(t, in.Close())
-	go io.Copy(io.Discard, out)
+	require.False(t, out.Scan(), "the child has no more to say")
 	require.NoError(t, child.Wait())
 	l := mustOpen(t, path, nil)
 	_, err = Open(path, nil)
