@@ -142,6 +142,7 @@ func (p *Partition) wait(kind recovery.WaitKind, attempt int) {
 
 // ready notes that the probe fitted (O3, R5).
 func (p *Partition) ready() {
+	p.did(p.probeStep())
 	closeOnce(p.opened)
 	p.touched = time.Now()
 	if !p.aging {
