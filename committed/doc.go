@@ -12,11 +12,14 @@
 // stream, R1 to R5; ARCHITECTURE.md tells them with file and function. Here
 // append.go accepts (B1), perform.go carries out what the state machine of package
 // recovery decides (B2, B6, B7, R2, R4), worker.go makes the calls to the service
-// (B3, O1, R1, R3), and stream.go is the only file that knows managedwriter.
+// (B3, O1, R1, R3) and hears the answers (B5), and stream.go is the only file that
+// knows managedwriter; wire.go listens below it.
 //
 // Goroutines: a partition has at most one worker, which makes its calls one after
-// another and ends when none is due, and one reader per connection; timers run
-// their functions in goroutines of their own. [Writer.Close] waits for all.
+// another and ends when none is due, and one goroutine for each connection that is being
+// closed; timers run their functions in goroutines of their own. Answers come in
+// managedwriter's goroutines, acknowledgements in the ledger's. [Writer.Close] waits
+// for all of them.
 //
 // Locks, in the order in which they may be taken: Writer.mu or Partition.mu, never
 // both; then those of slots, clients, wire, each held for a few instructions and

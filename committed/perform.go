@@ -169,12 +169,23 @@ func (p *Partition) stop(c *recovery.Cause) {
 	close(p.stopped)
 }
 
-// disconnect gives up the present connection; its reader closes it.
+// disconnect gives up the present connection. Closing it may wait for a send to
+// notice, so that is done apart.
 func (p *Partition) disconnect() {
-	if p.conn != nil {
-		p.conn.hangUp()
-		p.conn = nil
+	c := p.conn
+	if c == nil {
+		return
 	}
+	p.conn = nil
+	p.running++
+	go func() {
+		c.close()
+		p.w.clients.release(c.client)
+		p.w.slots.release(c.slot)
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.back()
+	}()
 }
 
 // yield is called when another partition waits for a connection.

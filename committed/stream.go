@@ -3,12 +3,10 @@ package committed
 import (
 	"context"
 	"fmt"
-	"sync"
 	"time"
 
 	"cloud.google.com/go/bigquery/storage/apiv1/storagepb"
 	"cloud.google.com/go/bigquery/storage/managedwriter"
-	"github.com/eowriter/eowriter/retry"
 	"github.com/googleapis/gax-go/v2"
 	"google.golang.org/api/option"
 	"google.golang.org/grpc/codes"
@@ -72,33 +70,24 @@ func (c *client) open(ctx context.Context, stream string, opts ...managedwriter.
 	return c.mw.NewManagedStream(ctx, append(opts, managedwriter.WithStreamName(stream))...)
 }
 
-// outcome of a send: a result to come, or an answer that came at once.
-type outcome struct {
-	result *managedwriter.AppendResult
-	answer *retry.Answer
-}
-
 // connection is one AppendRows RPC to a write stream, by way of managedwriter with
-// its retries off. One goroutine sends, another reads.
+// its retries off. The worker sends; answers and the end come through the wire, in
+// order, to the functions given to connect.
 type connection struct {
 	id     uint64
 	wire   *wire
 	ms     *managedwriter.ManagedStream
 	client *client
 	slot   *slot
-	seen   bool          // the interceptor has seen the RPC; the sender's own
-	sent   chan outcome  // one for every send, in order
-	gone   chan struct{} // closed by hangUp
-	once   sync.Once
+	seen   bool // the interceptor has seen the RPC; the sender's own
 
 	progress time.Time // when it answered, or got something to do; guarded by Partition.mu
 }
 
 // connect prepares a connection. It does no I/O: the RPC is opened by the first
 // append. depth is how many appends may be in flight.
-func (c *client) connect(ctx context.Context, id uint64, stream, trace string, schema *descriptorpb.DescriptorProto, depth int) (*connection, error) {
-	w := &wire{stream: stream}
-	ms, err := c.open(ctx, stream,
+func (c *client) connect(ctx context.Context, w *wire, trace string, schema *descriptorpb.DescriptorProto, depth int) (*connection, error) {
+	ms, err := c.open(ctx, w.stream,
 		managedwriter.WithSchemaDescriptor(schema),
 		managedwriter.WithTraceID(trace),
 		managedwriter.WithMaxInflightRequests(depth),
@@ -108,83 +97,29 @@ func (c *client) connect(ctx context.Context, id uint64, stream, trace string, s
 	if err != nil {
 		return nil, err
 	}
-	return &connection{
-		id: id, wire: w, ms: ms, client: c,
-		sent: make(chan outcome, depth), gone: make(chan struct{}),
-	}, nil
+	return &connection{wire: w, ms: ms, client: c}, nil
 }
 
-// send hands rows for an offset to the client. Its outcome comes out of receive, in
-// order. Nothing but hangUp ends it early: a cancelled append might be sent later.
-// When the client refuses, the connection is broken: send returns after the reader
-// has noticed, with every answer that came before, so that nothing more is sent here.
+// send hands rows for an offset to the client. Nothing but hangUp ends it early: a
+// cancelled append might be sent later. When the client refuses, the connection has
+// ended: send returns after wire.ended was called, so that nothing more is sent here.
 func (c *connection) send(rows [][]byte, offset int64) {
-	var o outcome
-	res, err := c.ms.AppendRows(context.Background(), rows, managedwriter.WithOffset(offset))
+	_, err := c.ms.AppendRows(context.Background(), rows, managedwriter.WithOffset(offset))
 	switch {
-	case err != nil:
-		o.answer = c.broken(err)
-	case !c.seen && !c.wire.wasOpened():
-		err := status.Error(codes.FailedPrecondition, "the client options bypass the writer's interceptors: option.WithGRPCConn is not supported")
-		o.answer = c.broken(err)
-	default:
+	case err == nil && (c.seen || c.wire.wasOpened()):
 		c.seen = true
-		o.result = res
+		return
+	case err == nil:
+		c.wire.end(status.Error(codes.FailedPrecondition, "the client options bypass the writer's interceptors: option.WithGRPCConn is not supported"), nil)
+	case !c.wire.wasOpened():
+		c.wire.end(err, nil)
 	}
-	select {
-	case c.sent <- o:
-	case <-c.gone:
-	}
-	if o.answer != nil {
-		<-c.gone
-	}
+	<-c.wire.over
 }
 
-// receive waits for the next answer, and returns nil when the connection was hung up.
-func (c *connection) receive() *retry.Answer {
-	select {
-	case o := <-c.sent:
-		if o.answer != nil {
-			return o.answer
-		}
-		select {
-		case <-o.result.Ready():
-			return c.answer(o.result)
-		case <-c.gone:
-		}
-	case <-c.gone:
-	}
-	return nil
+// close frees what the connection holds. The RPC is ended first: managedwriter's
+// Close waits for a blocked send.
+func (c *connection) close() {
+	c.wire.hangUp()
+	_ = c.ms.Close() // it returns io.EOF when all is well
 }
-
-// answer reads a result that is ready. A response, even one that carries an error,
-// answers this append alone; an error without one is the end of the connection.
-func (c *connection) answer(res *managedwriter.AppendResult) *retry.Answer {
-	resp, err := res.FullResponse(context.Background())
-	if resp == nil {
-		return c.broken(err)
-	}
-	a := retry.FromResponse(resp)
-	return &a
-}
-
-// broken returns the answer of a connection that has ended, with its status and
-// trailer as the interceptor saw them.
-func (c *connection) broken(err error) *retry.Answer {
-	err, trailer := c.wire.status(err)
-	a := retry.FromError(err, trailer)
-	a.Broken = true
-	return &a
-}
-
-// hangUp ends the RPC. It does not wait: a blocked send or receive returns. The RPC
-// is cancelled before managedwriter is closed, which would wait for a blocked send.
-func (c *connection) hangUp() {
-	c.once.Do(func() {
-		close(c.gone)
-		c.wire.hangUp()
-	})
-}
-
-// close frees what the connection holds; hangUp comes first.
-func (c *connection) close() { _ = c.ms.Close() } // it returns io.EOF when all is well

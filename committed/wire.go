@@ -15,21 +15,27 @@ import (
 )
 
 // wire is one AppendRows RPC as our interceptor sees it, below managedwriter. It
-// gives what managedwriter keeps to itself: a way to end this RPC alone, the status
-// and the trailer it ended with, openings that fail instead of looping, and the
-// routing header that AppendRows needs outside the US (case 92). It is passed as a
-// call option, by which the interceptor knows its RPC.
+// gives what managedwriter keeps to itself: a way to end this RPC alone, every
+// answer as it comes, the status and trailer of the end, openings that fail
+// instead of looping, and the routing header that AppendRows needs outside the US
+// (case 92). It is passed as a call option, by which the interceptor knows its RPC.
+//
+// Requests are sent by one goroutine at a time, and answers read by one, which is
+// managedwriter's: it reads one for each request that it sent.
 type wire struct {
 	grpc.EmptyCallOption
-	stream string // the write stream's name
+	stream   string // the write stream's name
+	answered func(*storagepb.AppendRowsResponse)
+	ended    func(error, metadata.MD) // called once, after every answer
+	over     chan struct{}            // closed before ended is called
 
 	mu      sync.Mutex // guards what follows
+	cancel  context.CancelFunc
 	opened  bool
-	closed  bool
-	cancel  context.CancelFunc // of the RPC
-	err     error              // what it ended with
-	trailer metadata.MD
-	unread  int // requests sent whose answer was not read
+	hungUp  bool
+	unread  int  // requests sent whose answer was not read
+	refused bool // the RPC takes no more requests: its status is there to be read
+	isOver  bool
 }
 
 // Neither is a gRPC status, and neither is io.EOF: managedwriter retries both.
@@ -64,9 +70,9 @@ type lookup struct{}
 // ledger knows better: they would cost two round trips for every connection, and
 // hold the client's lock for as long as a silent service likes.
 func interceptUnary(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoker grpc.UnaryInvoker, opts ...grpc.CallOption) error {
-	name, ok := ctx.Value(lookup{}).(string)
+	name, isLookup := ctx.Value(lookup{}).(string)
 	answer, isStream := reply.(*storagepb.WriteStream)
-	if !ok || !isStream {
+	if !isLookup || !isStream {
 		return invoker(ctx, method, req, reply, cc, opts...)
 	}
 	proto.Merge(answer, &storagepb.WriteStream{Name: name, Type: storagepb.WriteStream_COMMITTED})
@@ -77,7 +83,7 @@ func interceptUnary(ctx context.Context, method string, req, reply any, cc *grpc
 // would send later appends past the machine.
 func (w *wire) open(ctx context.Context, streamer func(context.Context) (grpc.ClientStream, error)) (grpc.ClientStream, error) {
 	w.mu.Lock()
-	if w.opened || w.closed {
+	if w.opened || w.hungUp {
 		w.mu.Unlock()
 		return nil, errReopened
 	}
@@ -88,39 +94,10 @@ func (w *wire) open(ctx context.Context, streamer func(context.Context) (grpc.Cl
 	ctx = metadata.AppendToOutgoingContext(ctx, "x-goog-request-params", "write_stream="+url.QueryEscape(w.stream))
 	cs, err := streamer(ctx)
 	if err != nil {
-		w.ended(err, nil)
+		w.end(err, nil)
 		return nil, errNotOpened
 	}
 	return &tap{ClientStream: cs, wire: w}, nil
-}
-
-// hangUp ends the RPC: a blocked send returns, appends without an answer fail.
-func (w *wire) hangUp() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.closed = true
-	if w.cancel != nil {
-		w.cancel()
-	}
-}
-
-// ended notes what the RPC ended with; the first word counts.
-func (w *wire) ended(err error, trailer metadata.MD) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.err == nil {
-		w.err, w.trailer = err, trailer
-	}
-}
-
-// status returns what the RPC ended with, or err if that isn't known.
-func (w *wire) status(err error) (error, metadata.MD) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.err != nil {
-		return w.err, w.trailer
-	}
-	return err, nil
 }
 
 // wasOpened says that the interceptor has seen the RPC.
@@ -130,37 +107,83 @@ func (w *wire) wasOpened() bool {
 	return w.opened
 }
 
+// hangUp ends the RPC: a blocked send returns, what is in flight has no answer.
+func (w *wire) hangUp() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.hungUp = true
+	if w.cancel != nil {
+		w.cancel()
+	}
+}
+
+// end tells how the RPC ended; the first word counts.
+func (w *wire) end(err error, trailer metadata.MD) {
+	w.mu.Lock()
+	first := !w.isOver
+	w.isOver = true
+	w.mu.Unlock()
+	if first {
+		close(w.over)
+		w.ended(err, trailer)
+	}
+}
+
 // tap is the RPC's stream with a listener.
 type tap struct {
 	grpc.ClientStream
 	wire *wire
 }
 
-// SendMsg sends a request. A stream that has ended tells so with io.EOF only; its
-// status has to be read, which is managedwriter's business while it awaits answers
-// and ours when it does not. Sends come from one goroutine at a time.
+// SendMsg sends a request. An RPC that has ended tells so with io.EOF only; its
+// status has to be read, after the answers that came before it: by managedwriter if
+// it still awaits some, else here.
 func (t *tap) SendMsg(m any) error {
 	err := t.ClientStream.SendMsg(m)
-	t.wire.mu.Lock()
+	w := t.wire
+	w.mu.Lock()
 	if err == nil {
-		t.wire.unread++
+		w.unread++
 	}
-	idle := t.wire.unread == 0
-	t.wire.mu.Unlock()
-	if errors.Is(err, io.EOF) && idle {
-		_ = t.RecvMsg(&storagepb.AppendRowsResponse{})
+	eof := errors.Is(err, io.EOF)
+	w.refused = w.refused || eof
+	drained := w.unread == 0
+	w.mu.Unlock()
+	switch {
+	case eof && drained:
+		t.readStatus()
+	case err != nil && !eof:
+		w.end(err, nil)
 	}
 	return err
 }
 
+// RecvMsg reads an answer and tells of it before managedwriter hears.
 func (t *tap) RecvMsg(m any) error {
 	err := t.ClientStream.RecvMsg(m)
+	w := t.wire
 	if err != nil {
-		t.wire.ended(err, t.Trailer())
+		w.end(err, t.Trailer())
 		return err
 	}
-	t.wire.mu.Lock()
-	t.wire.unread--
-	t.wire.mu.Unlock()
+	if answer, ok := m.(*storagepb.AppendRowsResponse); ok {
+		w.answered(answer)
+	}
+	w.mu.Lock()
+	w.unread--
+	last := w.refused && w.unread == 0
+	w.mu.Unlock()
+	if last {
+		t.readStatus()
+	}
 	return nil
+}
+
+// readStatus reads the status of an RPC that has ended and owes no answer.
+func (t *tap) readStatus() {
+	err := t.ClientStream.RecvMsg(&storagepb.AppendRowsResponse{})
+	if err == nil {
+		err = errors.New("an answer to no request")
+	}
+	t.wire.end(err, t.Trailer())
 }

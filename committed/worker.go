@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"time"
 
+	"cloud.google.com/go/bigquery/storage/apiv1/storagepb"
 	"github.com/eowriter/eowriter/ledger"
 	"github.com/eowriter/eowriter/recovery"
 	"github.com/eowriter/eowriter/retry"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/descriptorpb"
 )
@@ -152,13 +154,11 @@ func (p *Partition) connect(a recovery.Action) recovery.Event {
 		answer := retry.FromError(err, nil)
 		return recovery.Event{Kind: recovery.Broken, Conn: a.Conn, Answer: &answer}
 	}
-	p.running++
-	go p.read(c)
+	c.progress = time.Now()
+	p.conn = c
 	if p.closed || p.machine.Connection() != a.Conn {
-		c.hangUp() // not wanted any more
+		p.disconnect() // not wanted any more
 	} else {
-		p.conn = c
-		c.progress = time.Now()
 		p.watch(c)
 	}
 	return recovery.Event{Kind: recovery.Connected, Conn: a.Conn}
@@ -178,14 +178,20 @@ func (p *Partition) dial(a recovery.Action) (*connection, error) {
 		p.w.slots.release(slot)
 		return nil, err
 	}
+	w := &wire{
+		stream:   a.Stream,
+		answered: func(resp *storagepb.AppendRowsResponse) { p.answered(a.Conn, resp) },
+		ended:    func(err error, trailer metadata.MD) { p.broken(a.Conn, err, trailer) },
+		over:     make(chan struct{}),
+	}
 	trace := fmt.Sprintf("eowriter:%s:%s:%d", p.w.led.ID(), p.key.Name, a.Epoch)
-	c, err := cl.connect(p.w.ctx, a.Conn, a.Stream, trace, schema, p.w.opt.WindowRequests+1)
+	c, err := cl.connect(p.w.ctx, w, trace, schema, p.w.opt.WindowRequests+1)
 	if err != nil {
 		p.w.clients.release(cl)
 		p.w.slots.release(slot)
 		return nil, err
 	}
-	c.slot = slot
+	c.id, c.slot = a.Conn, slot
 	return c, nil
 }
 
@@ -206,36 +212,33 @@ func (p *Partition) descriptor(fp ledger.Fingerprint) (*descriptorpb.DescriptorP
 	return d, nil
 }
 
-// read tells the machine of every answer (B5), until the connection is broken or
-// given up, and then closes it.
-func (p *Partition) read(c *connection) {
-	for {
-		answer := c.receive()
-		if answer == nil {
-			break
-		}
-		p.mu.Lock()
-		c.progress = time.Now()
-		p.touched = c.progress
-		e := recovery.Event{Kind: recovery.Answered, Conn: c.id, Answer: answer}
-		if answer.Broken {
-			e.Kind = recovery.Broken
-			c.hangUp()
-			if p.conn == c {
-				p.conn = nil
-			}
-		}
-		p.began(B5)
-		p.step(e)
-		p.did(B5)
-		p.mu.Unlock()
-	}
-	c.close()
-	p.w.clients.release(c.client)
-	p.w.slots.release(c.slot)
+// answered tells the machine of an answer (B5), in managedwriter's reading goroutine.
+func (p *Partition) answered(conn uint64, resp *storagepb.AppendRowsResponse) {
+	answer := retry.FromResponse(resp)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.back()
+	p.judge(recovery.Event{Kind: recovery.Answered, Conn: conn, Answer: &answer})
+}
+
+// broken tells the machine that a connection has ended.
+func (p *Partition) broken(conn uint64, err error, trailer metadata.MD) {
+	answer := retry.FromError(err, trailer)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.conn != nil && p.conn.id == conn {
+		p.disconnect()
+	}
+	p.judge(recovery.Event{Kind: recovery.Broken, Conn: conn, Answer: &answer})
+}
+
+func (p *Partition) judge(e recovery.Event) {
+	p.touched = time.Now()
+	if p.conn != nil && p.conn.id == e.Conn {
+		p.conn.progress = p.touched
+	}
+	p.began(B5)
+	p.step(e)
+	p.did(B5)
 }
 
 // watch looks after a connection now and then: one that has not answered for too
@@ -247,7 +250,7 @@ func (p *Partition) watch(c *connection) {
 	quiet := time.Since(c.progress)
 	switch busy := p.machine.InFlight() > 0; {
 	case busy && quiet >= p.w.opt.AnswerTimeout:
-		c.wire.hangUp() // what is in flight fails, and so the reader learns of it
+		c.wire.hangUp() // what is in flight fails, and so the connection ends
 	case !busy && quiet >= p.w.opt.IdleTimeout:
 		p.step(recovery.Event{Kind: recovery.Idle})
 	}
