@@ -106,16 +106,14 @@ func (s *stream) line(number int64) ([]byte, error) {
 	if err == nil {
 		return part, nil
 	}
-	s.long = s.long[:0]
-	for errors.Is(err, bufio.ErrBufferFull) {
-		if len(s.long)+len(part) > MaxLine {
-			return nil, fmt.Errorf("%s: line %d is longer than %d MiB", Name(s.path), number, MaxLine>>20)
-		}
-		s.long = append(s.long, part...)
+	s.long = append(s.long[:0], part...)
+	for errors.Is(err, bufio.ErrBufferFull) && len(s.long) <= MaxLine {
 		part, err = s.br.ReadSlice('\n')
+		s.long = append(s.long, part...)
 	}
-	s.long = append(s.long, part...)
 	switch {
+	case len(s.long) > MaxLine:
+		return nil, fmt.Errorf("%s: line %d is longer than %d MiB", Name(s.path), number, MaxLine>>20)
 	case err == nil, err == io.EOF && len(s.long) > 0: // bare io.EOF: a decompressor's own is ErrUnexpectedEOF
 		return s.long, nil
 	case err == io.EOF:

@@ -1,0 +1,145 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"cloud.google.com/go/bigquery/storage/apiv1/storagepb"
+	"github.com/eowriter/eowriter/chaos/emulator"
+	"github.com/eowriter/eowriter/committed/rows"
+	"github.com/eowriter/eowriter/testdata"
+	"github.com/klauspost/compress/zstd"
+	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/stretchr/testify/require"
+)
+
+// The test binary is the command itself when it is called eowriter: the scripts, and the tests that kill it, run the
+// real main.
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"eowriter": main})
+}
+
+const (
+	testTable = "projects/p/datasets/d/tables/t"
+	flights   = "projects/p/datasets/d/tables/flights"
+)
+
+// The scripts say in their first lines what would break.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		Setup: func(env *testscript.Env) error {
+			env.Values[serverKey{}] = new(*emulator.Server)
+			month, err := testdata.FS.ReadFile("flights/flights-2013-01.ndjson.gz")
+			if err != nil {
+				return err
+			}
+			return os.WriteFile(filepath.Join(env.WorkDir, "january.ndjson.gz"), month, 0o600)
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"emulator": startEmulator,
+			"table":    countRows,
+			"appends":  countAppends,
+			"zstd":     compress,
+			"gap":      damage,
+			"exit":     exitWith,
+		},
+	})
+}
+
+// startEmulator is "emulator [FAULT...]": it serves p.d.t and p.d.flights, at $ADDR, until the script ends.
+func startEmulator(ts *testscript.TestScript, _ bool, args []string) {
+	small, err := rows.ParseSchema([]byte(`[{"name": "n", "type": "INTEGER", "mode": "REQUIRED"}, {"name": "s", "type": "STRING"}]`))
+	ts.Check(err)
+	text, err := testdata.FS.ReadFile("flights/schema.json")
+	ts.Check(err)
+	large, err := rows.ParseSchema(text)
+	ts.Check(err)
+	opt := emulator.Options{Tables: map[string]*storagepb.TableSchema{testTable: small, flights: large}}
+	for _, spec := range args {
+		f, err := emulator.ParseFault(spec)
+		ts.Check(err)
+		opt.Faults = append(opt.Faults, f)
+	}
+	s, err := emulator.Start(opt)
+	ts.Check(err)
+	ts.Defer(func() { ts.Check(s.Close()) })
+	ts.Setenv("ADDR", s.Addr())
+	*ts.Value(serverKey{}).(**emulator.Server) = s
+}
+
+// serverKey finds the emulator of a script.
+type serverKey struct{}
+
+func server(ts *testscript.TestScript) *emulator.Server {
+	return *ts.Value(serverKey{}).(**emulator.Server)
+}
+
+// countRows is "table NAME N [VALUE...]": the table has N rows, and the values of their column n are these, in order.
+func countRows(ts *testscript.TestScript, _ bool, args []string) {
+	got := server(ts).Rows("projects/p/datasets/d/tables/" + args[0])
+	if strconv.Itoa(len(got)) != args[1] {
+		ts.Fatalf("table %s has %d rows, want %s", args[0], len(got), args[1])
+	}
+	for i, want := range args[2:] {
+		values, err := got[i].Values()
+		ts.Check(err)
+		if n, ok := values["n"].(int64); !ok || strconv.FormatInt(n, 10) != want {
+			ts.Fatalf("row %d has n = %v, want %s", i, values["n"], want)
+		}
+	}
+}
+
+// countAppends is "appends N": so many appends have reached the emulator, probes included.
+func countAppends(ts *testscript.TestScript, _ bool, args []string) {
+	if n := strconv.FormatInt(server(ts).Stats().Appends, 10); n != args[0] {
+		ts.Fatalf("%s appends, want %s", n, args[0])
+	}
+}
+
+// compress is "zstd FILE": it writes FILE.zst.
+func compress(ts *testscript.TestScript, _ bool, args []string) {
+	enc, err := zstd.NewWriter(nil)
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]+".zst"), enc.EncodeAll([]byte(ts.ReadFile(args[0])), nil), 0o600))
+}
+
+// damage is "gap FILE N": it puts zeros over a file from byte N on.
+func damage(ts *testscript.TestScript, _ bool, args []string) {
+	n, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	b := []byte(ts.ReadFile(args[0]))
+	clear(b[n:])
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), b, 0o600))
+}
+
+// exitWith is "exit CODE ARG...": it runs eowriter and wants that exit code. Output goes to the files out and err.
+func exitWith(ts *testscript.TestScript, _ bool, args []string) {
+	var out, errs strings.Builder
+	cmd := command(ts.MkAbs("."), args[1:]...)
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	_ = cmd.Run() // the code says it
+	ts.Check(os.WriteFile(ts.MkAbs("out"), []byte(out.String()), 0o600))
+	ts.Check(os.WriteFile(ts.MkAbs("err"), []byte(errs.String()), 0o600))
+	if code := strconv.Itoa(cmd.ProcessState.ExitCode()); code != args[0] {
+		ts.Fatalf("exit code %s, want %s: %s", code, args[0], errs.String())
+	}
+}
+
+// waitFor waits for what another process does; the time limit is only for a test that fails.
+func waitFor[T any](t *testing.T, c <-chan T) T {
+	t.Helper()
+	select {
+	case v := <-c:
+		return v
+	case <-time.After(30 * time.Second):
+		require.FailNow(t, "waited in vain")
+		panic("unreachable")
+	}
+}
