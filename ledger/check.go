@@ -134,8 +134,8 @@ func (c *contents) checkPartitions() {
 			c.report(k, "%s", text)
 		}
 		own(k, p.record.Stream)
-		if p.record.Seal != nil {
-			own(k, p.record.Seal.Successor)
+		if s := p.record.Seal; s != nil && s.Successor != "" {
+			own(k, s.Successor)
 		}
 		if _, known := c.schemas[p.record.Schema]; !known {
 			c.report(k, "its schema %x is missing", p.record.Schema)

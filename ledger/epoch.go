@@ -134,9 +134,10 @@ func (w *openWrite) checkIn(t *transaction, p *partition) string {
 	return ""
 }
 
-// Retire forgets a partition that is finished for good. It must not be sealed,
-// nothing may be open, and rows, the final count of its stream, must be Acked (or
-// -1 when the service had dropped the stream). A record with reason Finished stays
+// Retire forgets a partition that is finished for good. It must be sealed as
+// Finished, so that a crash after its stream was finalized isn't taken for a
+// foreign hand, and rows, the final count of the stream, must be Acked (or -1 when
+// the service had dropped the stream). A record with reason Finished stays
 // among the retired streams; the key may be opened again as a new partition. For
 // done, see Bind.
 func (l *Ledger) Retire(id ID, epoch uint64, rows int64, done func(error)) {
@@ -158,10 +159,8 @@ func (w *retireWrite) apply(t *transaction) error {
 		return err
 	}
 	switch {
-	case p.record.Seal != nil:
-		return p.refuse("retire", w.epoch, "the stream is sealed: Settle ends that rotation")
-	case len(p.open) > 0:
-		return p.refuse("retire", w.epoch, fmt.Sprintf("%d intents are open", len(p.open)))
+	case p.record.Seal == nil || p.record.Seal.Reason != Finished:
+		return p.refuse("retire", w.epoch, "the partition is not sealed as finished")
 	case w.rows != p.record.Acked && w.rows != -1:
 		return p.refuse("retire", w.epoch, fmt.Sprintf("the final count is %d, but %d rows were acknowledged", w.rows, p.record.Acked))
 	}

@@ -102,7 +102,15 @@ func seal(l *Ledger, id ID, epoch uint64, s Seal) error {
 	return wait(func(done func(error)) { l.Seal(id, epoch, s, done) })
 }
 
+// retire seals a partition as finished and forgets it.
 func retire(l *Ledger, id ID, epoch uint64, rows int64) error {
+	if err := seal(l, id, epoch, Seal{Reason: Finished}); err != nil {
+		return err
+	}
+	return forget(l, id, epoch, rows)
+}
+
+func forget(l *Ledger, id ID, epoch uint64, rows int64) error {
 	return wait(func(done func(error)) { l.Retire(id, epoch, rows, done) })
 }
 

@@ -94,11 +94,15 @@ func badParts(in *Intent) string {
 }
 
 func badSeal(s *Seal) string {
-	if bad := badStream(s.Successor); bad != "" {
-		return bad
+	if s.Reason != Finished {
+		if bad := badStream(s.Successor); bad != "" {
+			return bad
+		}
 	}
 	switch {
-	case s.Reason < TakeOver || s.Reason > Lagging:
+	case s.Reason == Finished && s.Successor != "":
+		return "a finished partition has no successor"
+	case (s.Reason < TakeOver || s.Reason > Lagging) && s.Reason != Finished:
 		return fmt.Sprintf("reason %d is none for a seal", s.Reason)
 	case len(s.Detail) > maxDetail:
 		return fmt.Sprintf("a detail of more than %d bytes", maxDetail)

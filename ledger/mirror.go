@@ -37,8 +37,13 @@ func (m *mirror) add(p *partition) {
 	m.partitions[p.record.ID] = p
 	m.ids[p.record.Key] = p.record.ID
 	m.streams[p.record.Stream] = p.record.ID
-	if p.record.Seal != nil {
-		m.streams[p.record.Seal.Successor] = p.record.ID
+	m.sealed(p)
+}
+
+// sealed notes the successor of p's stream, if it has one.
+func (m *mirror) sealed(p *partition) {
+	if s := p.record.Seal; s != nil && s.Successor != "" {
+		m.streams[s.Successor] = p.record.ID
 	}
 }
 

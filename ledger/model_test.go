@@ -226,7 +226,7 @@ func (m *modelMachine) wrong(t *rapid.T) {
 	refused(t, err, "")
 	_, err = settle(m.l, p.ID, p.Epoch, Settlement{Rows: p.Acked - 1})
 	refused(t, err, "")
-	refused(t, retire(m.l, p.ID, p.Epoch, p.Acked+1), "")
+	refused(t, forget(m.l, p.ID, p.Epoch, p.Acked), "not sealed as finished")
 }
 
 func (m *modelMachine) reopen(t *rapid.T) {

@@ -15,7 +15,8 @@ type Settlement struct {
 // succeeds it (step R2). The ledger fills in s.Owner with its Identity, and s.At
 // when it is zero. Sealing again with the same successor changes nothing, not even
 // the owner (history 6: only a take-over's own seal carries the new identity);
-// with another successor it is refused. For done, see Bind.
+// with another successor it is refused. A seal with reason Finished has no
+// successor and needs that nothing is open: Retire follows it. For done, see Bind.
 func (l *Ledger) Seal(id ID, epoch uint64, s Seal, done func(error)) {
 	w := &sealWrite{id: id, epoch: epoch, seal: s, bad: badSeal(&s), done: done}
 	w.seal.Rejected = slices.Clone(s.Rejected)
@@ -46,6 +47,9 @@ func (w *sealWrite) apply(t *transaction) error {
 		}
 		return p.refuse("seal", w.epoch, "the stream is sealed already, with another successor")
 	}
+	if w.seal.Reason == Finished && len(p.open) > 0 {
+		return p.refuse("seal", w.epoch, fmt.Sprintf("%d intents are open: the partition is not finished", len(p.open)))
+	}
 	if _, taken := t.streams[w.seal.Successor]; taken {
 		return p.refuse("seal", w.epoch, "the successor is a stream in use")
 	}
@@ -55,7 +59,7 @@ func (w *sealWrite) apply(t *transaction) error {
 		s.At = t.now
 	}
 	p.record.Seal = &s
-	t.streams[s.Successor] = p.record.ID
+	t.sealed(p)
 	t.touch(p)
 	return nil
 }
@@ -158,6 +162,9 @@ func (w *settleWrite) succeed(p *partition) {
 func (w *settleWrite) check(p *partition) (landed int, bad string) {
 	if p.record.Seal == nil {
 		return 0, "the stream is not sealed"
+	}
+	if p.record.Seal.Reason == Finished {
+		return 0, "the partition is finished: Retire ends it"
 	}
 	if w.bad != "" {
 		return 0, w.bad

@@ -164,6 +164,9 @@ func TestRefusals(t *testing.T) {
 	refused(t, seal(l, p.ID, 1, Seal{Successor: f.Stream, Reason: Aging}), "in use")
 	refused(t, seal(l, p.ID, 1, Seal{Successor: "x"}), "reason")
 	refused(t, seal(l, p.ID, 1, Seal{Reason: Aging}), "1 to")
+	refused(t, seal(l, p.ID, 1, Seal{Reason: Finished, Successor: "x"}), "no successor")
+	refused(t, seal(l, p.ID, 1, Seal{Reason: Finished}), "open")
+	refused(t, forget(l, p.ID, 1, 0), "not sealed as finished")
 	requireSound(t, l)
 }
 
@@ -313,4 +316,22 @@ func TestPartitionsAreOrdered(t *testing.T) {
 		got = append(got, p.Key)
 	}
 	require.Equal(t, want, got)
+}
+
+// A partition that is sealed as finished only ends: nothing is bound, settled or
+// sealed otherwise, and a wrong count keeps it.
+func TestFinishedOnlyEnds(t *testing.T) {
+	l := mustOpen(t, newPath(t), nil)
+	p := mustOpenEpoch(t, l, "a", Replayable)
+	require.NoError(t, seal(l, p.ID, 1, Seal{Reason: Finished}))
+	require.NoError(t, seal(l, p.ID, 1, Seal{Reason: Finished}), "repeated after a crash")
+	refused(t, bind(l, p.ID, 1, batch(0, 0, 10)), "sealed")
+	refused(t, seal(l, p.ID, 1, Seal{Reason: Aging, Successor: "streams/a/2"}), "another successor")
+	_, err := settle(l, p.ID, 1, Settlement{})
+	refused(t, err, "finished")
+	refused(t, forget(l, p.ID, 1, 5), "final count")
+	requireSound(t, l)
+	require.NoError(t, forget(l, p.ID, 1, 0))
+	mustOpenEpoch(t, l, "a", Replayable)
+	requireSound(t, l)
 }
