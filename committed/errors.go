@@ -67,8 +67,13 @@ func (e *Error) Error() string {
 	return s
 }
 
-// Unwrap returns the sentinel and the cause.
-func (e *Error) Unwrap() []error { return []error{e.Kind, e.Err} }
+// Unwrap returns the sentinel and, if there is one, the cause.
+func (e *Error) Unwrap() []error {
+	if e.Err == nil {
+		return []error{e.Kind}
+	}
+	return []error{e.Kind, e.Err}
+}
 
 var kinds = map[recovery.Verdict]error{
 	recovery.Conflict: ErrConflict,

@@ -113,6 +113,9 @@ func (p *Partition) Drain(ctx context.Context) error {
 	for {
 		p.mu.Lock()
 		empty, err, room := p.machine.Empty(), p.err, p.waitForRoom()
+		if err == nil && !empty && p.closed {
+			err = p.refusal()
+		}
 		p.mu.Unlock()
 		if err != nil || empty {
 			return err
@@ -128,8 +131,13 @@ func (p *Partition) Drain(ctx context.Context) error {
 // returns ctx's error. The partition can be opened again afterwards.
 func (p *Partition) Close(ctx context.Context) error {
 	p.mu.Lock()
+	done := p.closed
 	p.closing = true
 	p.mu.Unlock()
+	if done {
+		<-p.quiet
+		return nil
+	}
 	err := p.Drain(ctx)
 	p.shut()
 	<-p.quiet
@@ -138,9 +146,15 @@ func (p *Partition) Close(ctx context.Context) error {
 }
 
 // Retire ends the partition for good: when everything has landed its stream is
-// finalized and the ledger forgets the partition, its position too.
+// finalized and the ledger forgets the partition, its position too. It returns
+// ErrClosed after Close, why the partition stopped if that comes first, or ctx's
+// error: then the next start finishes what was begun.
 func (p *Partition) Retire(ctx context.Context) error {
 	p.mu.Lock()
+	if p.closing {
+		defer p.mu.Unlock()
+		return p.refusal()
+	}
 	p.closing = true
 	p.step(recovery.Event{Kind: recovery.Retire})
 	p.mu.Unlock()
@@ -185,9 +199,6 @@ func (p *Partition) fail(err error) {
 		}
 	}
 	p.wakeRoom()
-	if p.err == nil {
-		p.err = err
-	}
 	closeOnce(p.opened)
 }
 

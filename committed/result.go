@@ -91,6 +91,14 @@ func (r *Result) resolve(ack Ack, err error) {
 }
 
 func wait(ctx context.Context, c <-chan struct{}) error {
+	if ctx.Err() != nil {
+		// What is known needs no waiting.
+		select {
+		case <-c:
+			return nil
+		default:
+		}
+	}
 	select {
 	case <-c:
 		return nil

@@ -11,9 +11,13 @@ import (
 
 // seen collects what a writer's events tell.
 type seen struct {
-	mu      sync.Mutex // guards what follows; a leaf
-	sent    []int64    // offsets, also of replays
-	again   []int64    // offsets of replays
+	mu sync.Mutex // guards what follows; a leaf
+	sights
+}
+
+type sights struct {
+	sent    []int64 // offsets, also of replays
+	again   []int64 // offsets of replays
 	landed  []committed.Ack
 	waits   []recovery.WaitKind
 	delays  []time.Duration
@@ -77,11 +81,10 @@ func (s *seen) listen(next committed.Events) committed.Events {
 }
 
 // take returns what was seen since the last take.
-func (s *seen) take() seen {
+func (s *seen) take() sights {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	got := seen{sent: s.sent, again: s.again, landed: s.landed, waits: s.waits, delays: s.delays,
-		seals: s.seals, created: s.created, probes: s.probes}
-	s.sent, s.again, s.landed, s.waits, s.delays, s.seals, s.created, s.probes = nil, nil, nil, nil, nil, nil, 0, 0
+	got := s.sights
+	s.sights = sights{}
 	return got
 }

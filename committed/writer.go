@@ -86,7 +86,7 @@ func (w *Writer) open(ctx context.Context, key ledger.Key, cfg PartitionConfig) 
 		err = wait(ctx, p.opened)
 	}
 	if err == nil {
-		err = p.Err()
+		err = p.settled()
 	}
 	if err != nil {
 		p.shut()
@@ -95,6 +95,16 @@ func (w *Writer) open(ctx context.Context, key ledger.Key, cfg PartitionConfig) 
 		return nil, err
 	}
 	return p, nil
+}
+
+// settled says why a partition that need not be waited for any more is of no use, or nil.
+func (p *Partition) settled() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.err == nil && p.closing {
+		return ErrClosed
+	}
+	return p.err
 }
 
 func (w *Writer) newPartition(key ledger.Key, cfg PartitionConfig) *Partition {
