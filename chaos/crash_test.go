@@ -1,0 +1,115 @@
+package chaos
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/eowriter/eowriter/chaos/emulator"
+	"github.com/eowriter/eowriter/committed"
+	"github.com/eowriter/eowriter/ledger"
+	"github.com/stretchr/testify/require"
+)
+
+// circumstance is a way of writing in which some steps come.
+type circumstance struct {
+	name    string
+	reason  ledger.Reason // why streams are replaced in it; 0: they are not
+	script  script
+	options emulator.Options
+	prelude func(*arena) // brings it about; may be nil
+}
+
+// aging has the source fall silent three times until the stream was replaced, and an
+// earlier run's stream replaced at each start.
+var aging = circumstance{
+	name: "aging", reason: ledger.Aging,
+	script: script{Age: 15 * time.Millisecond, Rests: []int64{5 * batchRows, 15 * batchRows, 30 * batchRows}},
+}
+
+// circumstances are those in which every step comes for every reason.
+var circumstances = []circumstance{
+	{name: "plain"},
+	aging,
+	{name: "too large", reason: ledger.TooLarge, options: emulator.Options{SoftLimit: softLimit}},
+	{name: "moved", reason: ledger.TakeOver, prelude: func(a *arena) {
+		a.crash(point{Step: committed.B3, Done: true, Nth: 20})
+		a.move()
+	}},
+	{name: "lagging", reason: ledger.Lagging, prelude: func(a *arena) {
+		a.crash(point{Step: committed.B6, Done: true, Nth: 24})
+		a.srv.Inject(emulator.Fault{Kind: emulator.StaleEnd, Lag: 60, Checks: 100})
+	}},
+}
+
+// comes says whether a step comes in a circumstance: the R steps where streams are
+// replaced, all others in plain writing.
+func (c circumstance) comes(s committed.Step) bool { return (s[0] == 'R') == (c.reason != 0) }
+
+// middle is an occurrence of a step in the middle of a run.
+func middle(s committed.Step) int {
+	if s[0] == 'B' {
+		return 12
+	}
+	return 2 // one for each partition
+}
+
+// recoveries are the moments at which a recovery is killed, one after the other.
+var recoveries = []point{{Nth: 1}, {Nth: 5}, {Nth: 12}}
+
+// TestCrash kills the writer at every step, and then its recoveries, one after the
+// other. If it failed, a crash at that step would lose, repeat or disorder rows.
+func TestCrash(t *testing.T) {
+	for _, c := range circumstances {
+		for _, step := range committed.Steps {
+			if !c.comes(step) {
+				continue
+			}
+			for _, frozen := range []bool{false, true} {
+				for _, at := range points(step) {
+					if testing.Short() && (at.Nth > 1 || frozen == at.Done) {
+						continue
+					}
+					t.Run(fmt.Sprintf("%s/%v/%s", c.name, at, mode(frozen)), func(t *testing.T) {
+						t.Parallel()
+						testCrash(t, c, at, frozen)
+					})
+				}
+			}
+		}
+	}
+}
+
+// points are the moments of a step at which the writer is killed.
+func points(s committed.Step) []point {
+	return []point{
+		{Step: s, Nth: 1}, {Step: s, Done: true, Nth: 1},
+		{Step: s, Nth: middle(s)}, {Step: s, Done: true, Nth: middle(s)},
+	}
+}
+
+func mode(frozen bool) string {
+	if frozen {
+		return "frozen"
+	}
+	return "replayable"
+}
+
+func testCrash(t *testing.T, c circumstance, at point, frozen bool) {
+	c.script.Frozen = frozen
+	a := newArena(t, c.script, c.options)
+	if c.prelude != nil {
+		c.prelude(a)
+	}
+	a.crash(at)
+	a.requireSound()
+	for _, again := range recoveries {
+		a.crash(again)
+		a.requireSound()
+	}
+	require.Empty(t, a.run())
+	if c.reason != 0 {
+		require.NotEmpty(t, a.reasons)
+	}
+	a.requireComplete()
+}
