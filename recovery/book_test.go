@@ -85,6 +85,9 @@ func (b *book) apply(n *node, a recovery.Action) recovery.Event {
 		seal := *a.Seal
 		seal.Owner = n.identity
 		p.Seal = &seal
+		if w.claims[p.Stream] == "" {
+			w.claims[p.Stream] = seal.Successor
+		}
 		e.Kind = recovery.Sealed
 	case recovery.Settle:
 		b.settle(n, a.Settlement)

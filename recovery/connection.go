@@ -205,15 +205,19 @@ func (m *Machine) probeJudged(a *retry.Answer, s Situation) {
 		m.rotate(ledger.TakeOver, "the ledger was moved, copied or restored")
 		return
 	}
+	if m.rotation != nil {
+		m.refreshed()
+		return
+	}
 	for n := m.window.first; n < m.window.end() && m.window.at(n).End() <= a.Expected; n++ {
 		m.window.land(n, true)
 	}
-	m.phase = phaseLive
 	m.do(Action{Kind: Ready})
 	if m.aged {
 		m.rotate(ledger.Aging, "near the end of its time to live")
 		return
 	}
+	m.phase = phaseLive
 	m.bind()
 }
 
@@ -266,7 +270,11 @@ func (m *Machine) uncounted() {
 	if m.suspicious {
 		reason = ledger.TakeOver
 	}
-	if m.phase != phaseDraining {
+	switch {
+	case m.phase == phaseDraining:
+	case m.rotation != nil:
+		m.refreshed()
+	default:
 		m.rotate(reason, detail)
 	}
 }

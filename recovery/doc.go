@@ -16,6 +16,7 @@
 //	Start ─┬─ no epoch ──▶ creating ─▶ opening ─▶ probing ─▶ live
 //	       ├─ owned ─────────────────────────────▶ probing
 //	       └─ sealed ─▶ finalizing ─▶ settling ──▶ probing
+//	live ─▶ draining ─▶ probing, where the stream's end has to be asked for again
 //	live or probing ─▶ draining ─▶ succeeding ─▶ sealing ─▶ finalizing ─▶ …
 //	any ─▶ stopped, with a Cause
 //

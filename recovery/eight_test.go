@@ -98,6 +98,8 @@ func TestHistory2OldAppendAfterRebinding(t *testing.T) {
 		w.serve(n.present(), well) // C again
 		w.deliver(n.present())
 		w.deliver(n.present())
+		w.serve(n.present(), well) // the probe
+		w.deliver(n.present())
 		n.called(true) // R1
 		n.durable()    // R2
 		if arrives == "before Finalize" {
@@ -295,4 +297,21 @@ func TestHistory8ProbeLagsBehindAcked(t *testing.T) {
 		require.Equal(t, upTo(2), w.service.table)
 		require.Equal(t, map[bool]uint64{true: 1, false: 2}[catchesUp], n.book.part.Epoch, "the count had to decide")
 	}
+}
+
+// Fails if a stream is replaced for its age by an owner that hasn't asked the stream
+// lately: a copy has taken it over since, Finalize answers its count once more, and
+// both owners go on. (Idleness is what makes a stream old.)
+func TestAgingOwnerWasTakenOver(t *testing.T) {
+	w, n := born(t)
+	second := w.copyOf(n.book, "copy", 2)
+	second.start()
+	w.settle()
+	second.write(1)
+	require.Equal(t, upTo(1), w.service.table)
+	n.step(recovery.Event{Kind: recovery.Age})
+	n.offer(1)
+	w.settle()
+	require.Equal(t, recovery.Fenced, n.stopped())
+	require.Equal(t, upTo(1), w.service.table)
 }

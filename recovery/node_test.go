@@ -1,7 +1,9 @@
 package recovery_test
 
 import (
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/eowriter/eowriter/ledger"
 	"github.com/eowriter/eowriter/recovery"
@@ -22,11 +24,11 @@ type node struct {
 	call   *recovery.Action  // Create or Finalize, not executed
 	conn   uint64            // the present connection
 	timers int
-	calls  int
 
 	batches map[uint64]int  // of the machine: the position after each
 	probed  string          // the stream whose probe fitted in this incarnation
 	cause   *recovery.Cause // why it stopped
+	late    bool            // it decided to replace its stream without asking it, after somebody had finalized that
 }
 
 func (w *world) node(name string, nonce int) *node {
@@ -40,6 +42,7 @@ func (n *node) start() {
 	n.w.note("%s: starts with %s", n.name, n.book)
 	n.m = recovery.New(recovery.Options{Key: key, Mode: ledger.Replayable, LagTries: 2})
 	n.incarnation++
+	n.late = false
 	n.probed, n.cause, n.conn, n.timers, n.call, n.writes = "", nil, 0, 0, nil, nil
 	n.batches = map[uint64]int{}
 	e := recovery.Event{Kind: recovery.Start}
@@ -114,6 +117,12 @@ func (n *node) timer() {
 
 // step feeds the machine an event and carries out what it decides.
 func (n *node) step(e recovery.Event) {
+	rotating := n.decided()
+	defer func() {
+		if s := n.w.service.streams[n.book.part.Stream]; s != nil && !rotating && n.decided() {
+			n.late = s.finalized && e.Kind != recovery.Start && e.Kind != recovery.Answered
+		}
+	}()
 	for _, a := range n.m.Step(e) {
 		n.perform(a)
 	}
@@ -121,6 +130,12 @@ func (n *node) step(e recovery.Event) {
 		n.pull(a)
 	}
 	n.w.check()
+}
+
+// decided says that the machine is replacing its stream.
+func (n *node) decided() bool {
+	phase, _, _ := strings.Cut(n.m.String(), " ")
+	return slices.Contains([]string{"draining", "succeeding", "sealing", "finalizing", "settling"}, phase)
 }
 
 func (n *node) perform(a recovery.Action) {

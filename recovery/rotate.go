@@ -11,26 +11,40 @@ import (
 // Retiring goes the same way without a successor.
 type rotation struct {
 	seal  ledger.Seal
+	fresh bool   // the stream was asked for its end just before
 	count int64  // of the finalized stream
 	rest  []item // the items above the count, as R4 binds them anew
 }
 
 // rotate begins to replace the stream. First everything in flight is answered or
-// broken, and the ledger is done with what it was asked.
+// broken, and the ledger is done with what it was asked. Unless the reason is itself
+// an answer about the stream's end, the stream is asked for that then: since the last
+// answer somebody may have taken it over, and Finalize would not tell.
 func (m *Machine) rotate(reason ledger.Reason, detail string) {
-	m.rotation = &rotation{seal: ledger.Seal{Reason: reason, Detail: detail}}
+	fresh := reason != ledger.Aging && reason != ledger.TooLarge || m.phase == phaseProbing
+	m.rotation = &rotation{seal: ledger.Seal{Reason: reason, Detail: detail}, fresh: fresh}
 	m.holding, m.waiting = 0, false
 	m.phase = phaseDraining
 }
 
 // drained goes on when nothing moves any more.
 func (m *Machine) drained() {
+	if !m.rotation.fresh {
+		m.phase = phaseProbing
+		return
+	}
 	m.disconnect()
 	if m.rotation.seal.Reason == ledger.Finished {
 		m.seal("")
 		return
 	}
 	m.phase = phaseSucceeding
+}
+
+// refreshed goes on with a rotation that has asked for the stream's end.
+func (m *Machine) refreshed() {
+	m.rotation.fresh = true
+	m.phase = phaseDraining
 }
 
 // seal asks for R2: from here on the stream is finalized, whatever happens.

@@ -29,12 +29,13 @@ type world struct {
 	t       failer
 	service service
 	nodes   []*node
-	conns   []*conn // whose requests or answers are still on their way, oldest first
+	conns   []*conn           // whose requests or answers are still on their way, oldest first
+	claims  map[string]string // by stream: the successor in the first seal of it
 	trace   []string
 }
 
 func newWorld(t failer) *world {
-	return &world{t: t, service: service{streams: map[string]*stream{}}}
+	return &world{t: t, claims: map[string]string{}, service: service{streams: map[string]*stream{}}}
 }
 
 func (w *world) note(format string, args ...any) {
@@ -267,34 +268,36 @@ func (w *world) settle() {
 // advance takes one step that is due.
 func (w *world) advance() bool {
 	for _, n := range w.nodes {
-		switch {
-		case n.m == nil:
-		case len(n.writes) > 0:
-			n.durable()
-			return true
-		case n.call != nil:
-			n.called(true)
-			return true
-		case n.timers > 0:
-			n.timer()
-			return true
-		}
-	}
-	for _, c := range w.conns {
-		switch {
-		case c.dead():
-		case c.pending:
-			w.connected(c)
-			return true
-		case len(c.wire) > 0:
-			w.serve(c, well)
-			return true
-		case len(c.answers) > 0:
-			w.deliver(c)
+		if w.advanceOf(n) {
 			return true
 		}
 	}
 	return false
+}
+
+// advanceOf takes one step of n's that is due, well.
+func (w *world) advanceOf(n *node) bool {
+	switch c := n.present(); {
+	case n.m == nil:
+		return false
+	case len(n.writes) > 0:
+		n.durable()
+	case n.call != nil:
+		n.called(true)
+	case n.timers > 0:
+		n.timer()
+	case c == nil:
+		return false
+	case c.pending:
+		w.connected(c)
+	case len(c.wire) > 0:
+		w.serve(c, well)
+	case len(c.answers) > 0:
+		w.deliver(c)
+	default:
+		return false
+	}
+	return true
 }
 
 // identity is a ledger's, at the n-th place.
