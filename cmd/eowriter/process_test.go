@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -18,6 +19,7 @@ import (
 	"github.com/eowriter/eowriter/cmd/eowriter/internal/load"
 	"github.com/eowriter/eowriter/committed/rows"
 	"github.com/eowriter/eowriter/testdata"
+	"github.com/klauspost/compress/gzip"
 	"github.com/stretchr/testify/require"
 )
 
@@ -53,13 +55,18 @@ func readReport(t *testing.T, out []byte) (r load.Report) {
 	return r
 }
 
-func startFlights(t *testing.T, opt emulator.Options) *emulator.Server {
+func flightsSchema(t *testing.T) *storagepb.TableSchema {
 	t.Helper()
 	text, err := testdata.FS.ReadFile("flights/schema.json")
 	require.NoError(t, err)
 	schema, err := rows.ParseSchema(text)
 	require.NoError(t, err)
-	opt.Tables = map[string]*storagepb.TableSchema{flights: schema}
+	return schema
+}
+
+func startFlights(t *testing.T, opt emulator.Options) *emulator.Server {
+	t.Helper()
+	opt.Tables = map[string]*storagepb.TableSchema{flights: flightsSchema(t)}
 	s, err := emulator.Start(opt)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, s.Close()) })
@@ -86,38 +93,78 @@ func (p *process) signal(s os.Signal) {
 	_ = p.p.Signal(s) // it may have ended
 }
 
-// After a kill -9 the next run must append exactly the rest: the contract of load. The kill comes while an append is
-// being received, so that some batches are written without the writer knowing, others are bound only.
+// After a kill -9 the next run must append exactly the rest: the contract of load, for files that are read again and for
+// standard input, whose rows are in the ledger. The kill comes while an append is being received, so that some batches
+// are written without the writer knowing and others are bound only.
 func TestKillNine(t *testing.T) {
-	for _, at := range []int64{1, 7, 20} {
-		var victim process
-		var appends atomic.Int64
-		s := startFlights(t, emulator.Options{OnAppend: func(r emulator.Request) {
-			if r.Offset < 1<<62 && appends.Add(1) == at {
-				victim.signal(os.Kill) // the request is written all the same
-			}
-		}})
-		dir := flightsDir(t)
-		args := loadArgs(s.Addr(), "flights-2013-01.ndjson.gz")
-		first := command(dir, args...)
-		victim.start(t, first)
-		require.Error(t, first.Wait())
-		require.Equal(t, syscall.SIGKILL, first.ProcessState.Sys().(syscall.WaitStatus).Signal())
+	dir := flightsDir(t)
+	text := unzip(t, filepath.Join(dir, "flights-2013-01.ndjson.gz"))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "plain.ndjson"), text, 0o600))
+	for _, file := range []string{"flights-2013-01.ndjson.gz", "plain.ndjson", "-"} {
+		for _, at := range []int64{1, 7, 20} {
+			t.Run(fmt.Sprintf("%s at append %d", file, at), func(t *testing.T) {
+				var victim process
+				var appends atomic.Int64
+				s := startFlights(t, emulator.Options{OnAppend: func(r emulator.Request) {
+					if r.Offset < 1<<62 && appends.Add(1) == at {
+						victim.signal(os.Kill) // the request is written all the same
+					}
+				}})
+				run := func() *exec.Cmd {
+					cmd := command(dir, loadArgs(s.Addr(), "--ledger", fmt.Sprintf("%d-%s.ledger", at, file), file)...)
+					cmd.Stdin = bytes.NewReader(text)
+					return cmd
+				}
+				first := run()
+				victim.start(t, first)
+				require.Error(t, first.Wait())
+				require.Equal(t, syscall.SIGKILL, first.ProcessState.Sys().(syscall.WaitStatus).Signal())
 
-		out, err := command(dir, args...).Output()
-		require.NoError(t, err)
-		r := readReport(t, out)
-		require.Equal(t, int64(january), r.RowsRead)
-		require.Equal(t, int64(january), r.RowsAppended+r.RowsConfirmed)
-		require.GreaterOrEqual(t, r.RowsConfirmed, at*500, "these were in the table before")
-		require.Equal(t, int64(0), r.StreamsCreated)
-		require.Len(t, s.Rows(flights), january)
+				out, err := run().Output()
+				require.NoError(t, err)
+				r := readReport(t, out)
+				require.Equal(t, int64(january), r.RowsRead)
+				require.Equal(t, int64(january), r.RowsAppended+r.RowsConfirmed)
+				require.GreaterOrEqual(t, r.RowsConfirmed, at*500, "these were in the table before")
+				require.Equal(t, int64(0), r.StreamsCreated)
+				requireFlights(t, text, s.Rows(flights))
 
-		out, err = command(dir, args...).Output()
+				out, err = run().Output()
+				require.NoError(t, err)
+				r = readReport(t, out)
+				require.Equal(t, int64(0), r.RowsAppended)
+				require.Equal(t, int64(january), r.RowsConfirmed)
+			})
+		}
+	}
+}
+
+func unzip(t *testing.T, path string) []byte {
+	t.Helper()
+	f, err := os.Open(path)
+	require.NoError(t, err)
+	defer f.Close()
+	z, err := gzip.NewReader(f)
+	require.NoError(t, err)
+	text, err := io.ReadAll(z)
+	require.NoError(t, err)
+	return text
+}
+
+// requireFlights wants the rows to be those of text, in its order.
+func requireFlights(t *testing.T, text []byte, got []emulator.Row) {
+	t.Helper()
+	require.Len(t, got, january)
+	enc, err := rows.Compile(flightsSchema(t))
+	require.NoError(t, err)
+	i := 0
+	for line := range bytes.Lines(text) {
+		want, err := enc.Append(nil, line)
 		require.NoError(t, err)
-		r = readReport(t, out)
-		require.Equal(t, int64(0), r.RowsAppended)
-		require.Equal(t, int64(january), r.RowsConfirmed)
+		if !bytes.Equal(want, got[i].Data) {
+			require.FailNow(t, "a row is out of place", "row %d", i)
+		}
+		i++
 	}
 }
 
