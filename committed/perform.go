@@ -65,7 +65,9 @@ func (p *Partition) record(a recovery.Action) {
 		seal := *a.Seal
 		p.w.led.Seal(p.id, a.Epoch, seal, func(err error) {
 			if sealed := p.w.opt.Events.Sealed; err == nil && sealed != nil {
+				p.mu.Lock()
 				sealed(p.key, a.Epoch, seal)
+				p.mu.Unlock()
 			}
 			p.wrote(R2, recovery.Event{Kind: recovery.Sealed}, err)
 		})
@@ -130,10 +132,12 @@ func (p *Partition) landed(a recovery.Action) {
 func (p *Partition) wait(kind recovery.WaitKind, attempt int) {
 	b := p.backoff[kind]
 	if b == nil || attempt == 1 {
-		b = p.w.opt.Backoff.New()
+		policy := p.w.opt.Backoff
+		policy.MaxElapsed = 0 // a partition never gives up: an open intent has to be settled
+		b = policy.New()
 		p.backoff[kind] = b
 	}
-	delay := max(0, b.Next())
+	delay := b.Next()
 	if waiting := p.w.opt.Events.Waiting; waiting != nil {
 		waiting(p.key, kind, attempt, delay)
 	}
@@ -193,7 +197,7 @@ func (p *Partition) yield() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.conn != nil && p.machine.InFlight() == 0 && !p.machine.Due() {
-		p.step(recovery.Event{Kind: recovery.Idle})
+		p.step(recovery.Event{Kind: recovery.Yield}) // at once, also while it waits to probe again
 		return
 	}
 	p.after(lease, func() { p.step(recovery.Event{Kind: recovery.Yield}) })

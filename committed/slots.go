@@ -36,11 +36,9 @@ func (s *slots) take(ctx context.Context, yield func()) (*slot, error) {
 	}
 	turn := make(chan struct{})
 	s.waiting = append(s.waiting, turn)
-	ask := s.oldest()
+	ask := s.ask()
 	s.mu.Unlock()
-	if ask != nil {
-		ask()
-	}
+	ask()
 	select {
 	case <-turn:
 	case <-ctx.Done():
@@ -50,20 +48,31 @@ func (s *slots) take(ctx context.Context, yield func()) (*slot, error) {
 		// The slot was passed on at the same moment: it is ours after all.
 	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.held = append(s.held, mine)
+	ask = s.ask() // perhaps this one at once, if there are more who wait than who hold
+	s.mu.Unlock()
+	ask()
 	return mine, nil
 }
 
-// oldest returns the yield of the holder of longest standing that was not asked yet.
-func (s *slots) oldest() func() {
+// ask returns the yield of the holder of longest standing that was not asked yet, to
+// be called without the lock, if fewer were asked than wait.
+func (s *slots) ask() func() {
+	asked := 0
+	var oldest *slot
 	for _, h := range s.held {
-		if !h.asked {
-			h.asked = true
-			return h.yield
+		switch {
+		case h.asked:
+			asked++
+		case oldest == nil:
+			oldest = h
 		}
 	}
-	return nil
+	if oldest == nil || asked >= len(s.waiting) {
+		return func() {}
+	}
+	oldest.asked = true
+	return oldest.yield
 }
 
 // leave takes a turn out of the queue, unless it has come.

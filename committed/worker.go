@@ -69,7 +69,8 @@ func (p *Partition) send(a recovery.Action) (recovery.Event, bool) {
 	}
 	p.mu.Lock()
 	if err != nil {
-		return recovery.Event{Kind: recovery.Unreadable, Err: err}, true
+		// A source that was interrupted by Close has not changed.
+		return recovery.Event{Kind: recovery.Unreadable, Err: err}, !p.closed
 	}
 	p.did(B3)
 	return recovery.Event{}, false
