@@ -111,7 +111,8 @@ func (c *connection) send(rows [][]byte, offset int64) {
 		return
 	case err == nil:
 		c.wire.end(status.Error(codes.FailedPrecondition, "the client options bypass the writer's interceptors: option.WithGRPCConn is not supported"), nil)
-	case !c.wire.wasOpened():
+	case !c.wire.wasOpened(), c.wire.wasHungUp():
+		// Nobody may be reading the RPC, so nobody would tell.
 		c.wire.end(err, nil)
 	}
 	<-c.wire.over

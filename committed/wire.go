@@ -107,6 +107,13 @@ func (w *wire) wasOpened() bool {
 	return w.opened
 }
 
+// wasHungUp says that hangUp was called.
+func (w *wire) wasHungUp() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.hungUp
+}
+
 // hangUp ends the RPC: a blocked send returns, what is in flight has no answer.
 func (w *wire) hangUp() {
 	w.mu.Lock()
