@@ -10,15 +10,20 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 )
 
 func main() { os.Exit(run()) }
+
+// again is how long after the first signal another one is not yet a second one: some programs that pass signals on,
+// timeout(1) for one, send them to the process and to its group.
+const again = 500 * time.Millisecond
 
 // run is main with an exit code, so that deferred calls run.
 func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	// The first signal ends ctx; a second one ends the process at once, as it would have without us.
-	context.AfterFunc(ctx, stop)
+	context.AfterFunc(ctx, func() { time.AfterFunc(again, stop) })
 	return execute(ctx, os.Args[1:], os.Stdout, os.Stderr)
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -194,6 +195,36 @@ func TestInterrupt(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, january-r.RowsAppended, readReport(t, second).RowsAppended)
 	require.Len(t, s.Rows(flights), january)
+}
+
+// Interrupted in the middle, the demo must leave neither files nor processes behind.
+func TestInterruptedDemo(t *testing.T) {
+	tmp := t.TempDir()
+	cmd := command(tmp, "demo", "--months", "3")
+	cmd.Env = append(os.Environ(), "TMPDIR="+tmp)
+	errs, err := cmd.StderrPipe() // the writer has a pipe of its own: this one ends with the demo
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	lines := bufio.NewReader(errs)
+	for text := ""; !strings.Contains(text, "killed the writer"); {
+		text, err = lines.ReadString('\n')
+		require.NoError(t, err)
+	}
+	require.NoError(t, cmd.Process.Signal(os.Interrupt))
+	rest, err := io.ReadAll(lines)
+	require.NoError(t, err)
+	require.Error(t, cmd.Wait())
+	require.Equal(t, exitFailure, cmd.ProcessState.ExitCode())
+	require.Contains(t, string(rest), "interrupted; nothing is left behind")
+	left, err := os.ReadDir(tmp)
+	require.NoError(t, err)
+	require.Empty(t, left)
+	processes, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	require.NoError(t, err)
+	for _, path := range processes {
+		line, _ := os.ReadFile(path) // it may have ended
+		require.NotContains(t, string(line), tmp, "the writer's ledger is in its arguments")
+	}
 }
 
 // The emulator command must say where it listens before anything else, keep its data over a kill -9, and end with

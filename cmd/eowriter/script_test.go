@@ -20,6 +20,7 @@ import (
 // The test binary is the command itself when it is called eowriter: the scripts, and the tests that kill it, run the
 // real main.
 func TestMain(m *testing.M) {
+	_ = os.Setenv("GORACE", "atexit_sleep_ms=0") // of the race detector: a second for each process otherwise
 	testscript.Main(m, map[string]func(){"eowriter": main})
 }
 

@@ -10,6 +10,7 @@
 package load
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -37,6 +38,8 @@ type Options struct {
 
 	ClientOptions []option.ClientOption // reach the service
 	Progress      Progress              // is told how it goes
+
+	contact time.Duration // how long to try to reach the service at first; 0: 30 s
 }
 
 // ErrInterrupted says that the context ended before everything was read. What was read has landed.
@@ -125,8 +128,12 @@ func (l *loader) load(ctx context.Context, left []*input) (err error) {
 	})
 }
 
+// compile gets the table's schema. It is the first call to the service: when that fails for long, it is more likely that
+// the endpoint is wrong than that the service is down, and nothing is open yet that would have to be waited for.
 func (l *loader) compile(ctx context.Context) (err error) {
-	if l.schema, err = l.w.TableSchema(ctx, l.opt.Table); err != nil {
+	contact, cancel := context.WithTimeout(ctx, cmp.Or(l.opt.contact, 30*time.Second))
+	defer cancel()
+	if l.schema, err = l.w.TableSchema(contact, l.opt.Table); err != nil {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}

@@ -167,6 +167,20 @@ func TestRunInterrupted(t *testing.T) {
 	require.Equal(t, int64(0), r.RowsAppended)
 }
 
+// A wrong endpoint must be an error that says so, not a load that never begins.
+func TestServiceOutOfReach(t *testing.T) {
+	s := startEmulator(t, emulator.Options{})
+	dir := t.TempDir()
+	write(t, dir, "a", 0, 1)
+	opt := options(s, dir, "a")
+	require.NoError(t, s.Close())
+	opt.contact = 300 * time.Millisecond
+	_, err := Run(context.Background(), opt)
+	require.NotErrorIs(t, err, ErrInterrupted)
+	require.ErrorContains(t, err, "get the schema of projects/p/datasets/d/tables/t")
+	require.ErrorContains(t, err, "connection refused")
+}
+
 // A batch must be cut where the user said, and never so that a row is lost at the cut.
 func TestFillCuts(t *testing.T) {
 	enc, err := rows.Compile(schema(t))
