@@ -111,6 +111,9 @@ func newBench(t testing.TB, opt committed.Options, emu emulator.Options) *bench 
 	return b
 }
 
+// slow is a backoff that keeps a partition waiting after its first failure.
+func slow() retry.Policy { return retry.Policy{Initial: time.Hour, Max: time.Hour} }
+
 func (b *bench) open() {
 	var err error
 	b.led, err = ledger.Open(b.path, nil)
