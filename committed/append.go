@@ -29,8 +29,8 @@ type Batch struct {
 // Append accepts a batch (B1). It waits for room in the window, which is all that
 // ctx bounds. If it returns an error, nothing was bound: ErrEmpty, ErrTooLarge,
 // ErrOutOfOrder, ErrClosed, why the partition stopped, or ctx's error. If not, the
-// rows and positions belong to the writer until Done, and the batch lands unless
-// the partition stops.
+// batch lands unless the partition stops. The rows are copied; the positions must not
+// be changed any more.
 func (p *Partition) Append(ctx context.Context, b Batch) (*Result, error) {
 	size, err := p.check(b)
 	if err != nil {
@@ -42,20 +42,23 @@ func (p *Partition) Append(ctx context.Context, b Batch) (*Result, error) {
 		Before: b.After, After: b.Position, Parts: b.Parts,
 		Schema: p.cfg.Schema.fingerprint, Encoder: p.cfg.Encoder,
 	}
-	if in.Digest == (ledger.Digest{}) {
-		in.Digest = ledger.DigestOf(b.Rows)
-	}
 	if err := p.reserve(ctx, size); err != nil {
 		return nil, err
 	}
+	rows := newBlock(b.Rows, size)
+	if in.Digest == (ledger.Digest{}) {
+		in.Digest = digestOf(rows)
+	}
 	if p.cfg.Replay == nil {
-		if in.Payload, err = p.w.led.Freeze(b.Rows); err != nil {
+		if in.Payload, err = p.w.led.Freeze(rows.ReadOnlyData(), in.Of); err != nil {
+			rows.Free()
 			p.giveBack(size)
 			return nil, fmt.Errorf("store a batch of partition %q of %s: %w", p.key.Name, p.key.Table, err)
 		}
 	}
-	r, err := p.offer(in, b.Rows)
+	r, err := p.offer(in, rows)
 	if err != nil {
+		rows.Free()
 		p.giveBack(size)
 		p.w.led.Release(in.Payload)
 		return nil, err
@@ -68,10 +71,7 @@ func (p *Partition) check(b Batch) (int64, error) {
 	if len(b.Rows) == 0 {
 		return 0, ErrEmpty
 	}
-	var size int64
-	for _, row := range b.Rows {
-		size += rowSize(len(row))
-	}
+	size := blockSize(b.Rows)
 	if size > p.limit {
 		return 0, fmt.Errorf("%w: %d bytes of rows, at most %d: make smaller batches", ErrTooLarge, size, p.limit)
 	}
@@ -81,8 +81,8 @@ func (p *Partition) check(b Batch) (int64, error) {
 	return size, nil
 }
 
-// rowSize is what a row of n bytes takes in a request: tag, length, bytes.
-func rowSize(n int) int64 { return int64(n) + 6 }
+// digestOf is the digest of a batch whose source gave none.
+func digestOf(rows block) ledger.Digest { return ledger.DigestOf([][]byte{rows.ReadOnlyData()}) }
 
 // reserve takes room in the window, waiting for it.
 func (p *Partition) reserve(ctx context.Context, size int64) error {
@@ -143,7 +143,7 @@ func (p *Partition) wakeRoom() {
 }
 
 // offer gives the batch to the machine, in the order of the calls.
-func (p *Partition) offer(in ledger.Intent, rows [][]byte) (*Result, error) {
+func (p *Partition) offer(in ledger.Intent, rows block) (*Result, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.machine.Stopped() && p.err == nil {

@@ -12,8 +12,8 @@ type Ack = recovery.Ack
 // Result is the future of one batch. Its methods are safe for concurrent use.
 type Result struct {
 	p     *Partition
-	rows  [][]byte // the worker's while the batch is open; of an earlier run: nil until they are sent again
-	bytes int64    // taken of the window; 0: of an earlier run, nobody waits
+	rows  block // nil once resolved; guarded by p.mu
+	bytes int64 // taken of the window; 0: of an earlier run, nobody waits
 
 	// Guarded by p.mu. The channels are made when somebody waits.
 	isStored   bool
@@ -52,7 +52,7 @@ func (r *Result) Wait(ctx context.Context) (Ack, error) {
 	return r.ack, r.err
 }
 
-// Done is closed when Wait would return at once. From then on the rows are the caller's again.
+// Done is closed when Wait would return at once.
 func (r *Result) Done() <-chan struct{} { return r.channel(&r.doneC, &r.isResolved) }
 
 var closed = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
@@ -88,6 +88,8 @@ func (r *Result) resolve(ack Ack, err error) {
 		}
 	}
 	r.storedC, r.doneC = nil, nil
+	r.rows.Free()
+	r.rows = nil
 }
 
 func wait(ctx context.Context, c <-chan struct{}) error {

@@ -9,6 +9,7 @@ import (
 	"cloud.google.com/go/bigquery/storage/managedwriter"
 	"github.com/googleapis/gax-go/v2"
 	"google.golang.org/api/option"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/descriptorpb"
@@ -79,7 +80,8 @@ type connection struct {
 	ms     *managedwriter.ManagedStream
 	client *client
 	slot   *slot
-	seen   bool // the interceptor has seen the RPC; the sender's own
+	codec  *codec // the sender's own, like seen
+	seen   bool   // the interceptor has seen the RPC
 
 	progress time.Time // when it answered, or got something to do; guarded by Partition.mu
 }
@@ -87,24 +89,31 @@ type connection struct {
 // connect prepares a connection. It does no I/O: the RPC is opened by the first
 // append. depth is how many appends may be in flight.
 func (c *client) connect(ctx context.Context, w *wire, trace string, schema *descriptorpb.DescriptorProto, depth int) (*connection, error) {
+	codec := newCodec()
 	ms, err := c.open(ctx, w.stream,
 		managedwriter.WithSchemaDescriptor(schema),
 		managedwriter.WithTraceID(trace),
 		managedwriter.WithMaxInflightRequests(depth),
-		managedwriter.WithAppendRowsCallOption(gax.WithGRPCOptions(w)),
+		managedwriter.WithAppendRowsCallOption(gax.WithGRPCOptions(w, grpc.ForceCodecV2(codec))),
 		managedwriter.WithAppendRowsCallOption(noRetry),
 	)
 	if err != nil {
 		return nil, err
 	}
-	return &connection{wire: w, ms: ms, client: c}, nil
+	return &connection{wire: w, ms: ms, client: c, codec: codec}, nil
 }
 
-// send hands rows for an offset to the client. Nothing but hangUp ends it early: a
+// send hands a block for an offset to the client, and takes over a reference to it.
+// Nothing but hangUp ends it early: a
 // cancelled append might be sent later. When the client refuses, the connection has
 // ended: send returns after wire.ended was called, so that nothing more is sent here.
-func (c *connection) send(rows [][]byte, offset int64) {
-	_, err := c.ms.AppendRows(context.Background(), rows, managedwriter.WithOffset(offset))
+func (c *connection) send(rows block, offset int64) {
+	c.codec.next = rows
+	_, err := c.ms.AppendRows(context.Background(), stand, managedwriter.WithOffset(offset))
+	if err != nil && c.codec.next != nil { // it did not come to encoding them
+		c.codec.next.Free()
+		c.codec.next = nil
+	}
 	switch {
 	case err == nil && (c.seen || c.wire.wasOpened()):
 		c.seen = true

@@ -137,9 +137,9 @@ func TestWindowOfRequests(t *testing.T) {
 // If it fails, the bytes of the open batches are not bounded, or a batch larger than
 // the window never gets in.
 func TestWindowOfBytes(t *testing.T) {
-	b, resume := stalled(t, committed.Options{WindowBytes: 200})
+	b, resume := stalled(t, committed.Options{WindowBytes: 90})
 	p := b.partition("a", false)
-	first := b.append(p, 0, 2) // 80 to 90 bytes each
+	first := b.append(p, 0, 2) // 40 bytes each
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	_, err := p.Append(ctx, batch(20, 30))

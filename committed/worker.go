@@ -10,6 +10,7 @@ import (
 	"github.com/eowriter/eowriter/ledger"
 	"github.com/eowriter/eowriter/recovery"
 	"github.com/eowriter/eowriter/retry"
+	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/descriptorpb"
@@ -61,9 +62,17 @@ func (p *Partition) send(a recovery.Action) (recovery.Event, bool) {
 		sent(p.key, a.Intent, a.Again)
 	}
 	c := p.flying()
-	r := p.result(a)
+	rows := p.rows(a)
 	p.mu.Unlock()
-	rows, err := p.rows(r, a.Intent)
+	var err error
+	if rows == nil {
+		rows, err = p.again(a)
+	}
+	if err == nil && a.Intent.Rows < a.Intent.Of {
+		whole := rows
+		rows, err = divide(whole, a.Intent.From, a.Intent.Rows)
+		whole.Free()
+	}
 	if err == nil {
 		c.send(rows, a.Intent.Start)
 	}
@@ -81,7 +90,8 @@ func (p *Partition) probe(a recovery.Action) {
 	p.began(p.probeStep())
 	c := p.flying()
 	p.mu.Unlock()
-	c.send([][]byte{p.cfg.Schema.probe}, probeOffset)
+	row := [][]byte{p.cfg.Schema.probe}
+	c.send(newBlock(row, blockSize(row)), probeOffset)
 	p.mu.Lock()
 }
 
@@ -100,48 +110,50 @@ func (p *Partition) flying() *connection {
 	return p.conn
 }
 
-// result returns the result of the batch to send; batches of an earlier run get one now.
-func (p *Partition) result(a recovery.Action) *Result {
+// rows returns a reference to the rows of the batch to send, or nil if they are of an
+// earlier run and not here yet. p.mu is held.
+func (p *Partition) rows(a recovery.Action) block {
 	r := p.results[a.Batch]
-	if r == nil {
-		r = &Result{p: p}
-		p.results[a.Batch] = r
+	if r == nil || r.rows == nil {
+		return nil
 	}
-	return r
+	r.rows.Ref()
+	return r.rows
 }
 
-// rows returns the rows of an intent, from the ledger or the source if it is of an
-// earlier run. Only the worker touches r.rows while the batch is open.
-func (p *Partition) rows(r *Result, in ledger.Intent) ([][]byte, error) {
-	if r.rows == nil {
-		rows, err := p.again(in)
-		if err != nil {
-			return nil, err
-		}
-		r.rows = rows
+// again gets the rows of a whole batch of an earlier run, from the ledger or the
+// source, and keeps them until it has landed. Rows of a source are believed only if
+// they are those that were bound: their digest is checked before anything is sent.
+func (p *Partition) again(a recovery.Action) (block, error) {
+	rows, err := p.fetch(a.Intent)
+	if err != nil {
+		return nil, fmt.Errorf("get the batch at offset %d again: %w", a.Intent.Start, err)
 	}
-	return r.rows[in.From : in.From+in.Rows], nil
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	rows.Ref()
+	p.results[a.Batch] = &Result{p: p, rows: rows}
+	return rows, nil
 }
 
-// again gets the rows of a whole batch once more. Rows of a source are believed only
-// if they are those that were bound: their digest is checked before anything is sent.
-func (p *Partition) again(in ledger.Intent) ([][]byte, error) {
+func (p *Partition) fetch(in ledger.Intent) (block, error) {
 	if p.cfg.Replay == nil {
-		return p.w.led.Rows(in.Payload)
+		content, err := p.w.led.Frozen(in.Payload)
+		return mem.SliceBuffer(content), err
 	}
 	got, err := p.cfg.Replay(p.ctx, Range{Before: in.Before, After: in.After, Rows: in.Of})
 	if err != nil {
-		return nil, fmt.Errorf("replay the batch at offset %d: %w", in.Start, err)
+		return nil, err
 	}
-	digest := got.Digest
+	rows, digest := newBlock(got.Rows, blockSize(got.Rows)), got.Digest
 	if digest == (ledger.Digest{}) {
-		digest = ledger.DigestOf(got.Rows)
+		digest = digestOf(rows)
 	}
 	if digest != in.Digest || int64(len(got.Rows)) != in.Of {
-		return nil, fmt.Errorf("replay the batch at offset %d: the source gave %d rows with digest %x, bound are %d with %x",
-			in.Start, len(got.Rows), digest, in.Of, in.Digest)
+		rows.Free()
+		return nil, fmt.Errorf("the source gave %d rows with digest %x, bound are %d with %x", len(got.Rows), digest, in.Of, in.Digest)
 	}
-	return got.Rows, nil
+	return rows, nil
 }
 
 // connect opens a connection in place of the one before. It waits for its turn if

@@ -90,7 +90,7 @@ func benchmarkFreeze(b *testing.B, rows [][]byte) {
 	room := make(chan struct{}, 8)
 	for i := range int64(b.N) {
 		room <- struct{}{}
-		payload, err := l.Freeze(rows)
+		payload, err := freeze(l, rows)
 		require.NoError(b, err)
 		in := Intent{Start: i * n, Rows: n, Of: n, Schema: schema, Payload: payload}
 		l.Bind(p.ID, 1, in, func(err error) {

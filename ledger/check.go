@@ -207,9 +207,9 @@ func (l *Ledger) Check() ([]Violation, error) {
 }
 
 func (l *Ledger) checkFrame(in *Intent) error {
-	rows, err := l.segments.get(in.Payload)
-	if err == nil && int64(len(rows)) != in.Of {
-		err = fmt.Errorf("%w: %d frozen rows for a batch of %d", ErrCorrupt, len(rows), in.Of)
+	_, rows, err := l.segments.get(in.Payload)
+	if err == nil && rows != in.Of {
+		err = fmt.Errorf("%w: %d frozen rows for a batch of %d", ErrCorrupt, rows, in.Of)
 	}
 	return err
 }

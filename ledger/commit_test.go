@@ -128,7 +128,7 @@ func TestFailureIsSticky(t *testing.T) {
 			require.ErrorIs(t, l.Err(), ErrFailed)
 			failing = false
 			require.ErrorIs(t, acknowledge(l, p.ID, 1, 5), ErrFailed, "also when the disk is well again")
-			_, err = l.Freeze([][]byte{{1}})
+			_, err = freeze(l, [][]byte{{1}})
 			require.ErrorIs(t, err, ErrFailed)
 			require.ErrorIs(t, l.Close(), ErrFailed)
 
@@ -152,7 +152,7 @@ func TestFailedSegmentSync(t *testing.T) {
 	}
 	l := mustOpen(t, path, &o)
 	p := mustOpenEpoch(t, l, "a", Frozen)
-	payload, err := l.Freeze([][]byte{{1}})
+	payload, err := freeze(l, [][]byte{{1}})
 	require.NoError(t, err)
 	before := commits
 	err = bind(l, p.ID, 1, Intent{Rows: 1, Of: 1, Schema: schema, Payload: payload})
@@ -192,9 +192,9 @@ func TestClose(t *testing.T) {
 	require.ErrorContains(t, err, path)
 	_, _, err = l.Partition(p.Key)
 	require.ErrorIs(t, err, ErrClosed)
-	_, err = l.Freeze([][]byte{{1}})
+	_, err = freeze(l, [][]byte{{1}})
 	require.ErrorIs(t, err, ErrClosed)
-	_, err = l.Rows(Payload{Segment: 1})
+	_, err = thaw(l, Payload{Segment: 1})
 	require.ErrorIs(t, err, ErrClosed)
 
 	l = mustOpen(t, path, nil)

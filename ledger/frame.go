@@ -5,15 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"math"
 	"os"
 	"sync"
 )
 
-// A frame holds one batch's rows in a segment:
+// A frame holds one batch's content in a segment:
 //
-//	magic 4, version 4, ledger id 8, frame number 8, rows 4, body length 8, CRC32C 4
-//	the length of each row, 4 bytes each; then the rows
+//	magic 4, version 4, ledger id 8, frame number 8, rows 4, content length 8, CRC32C 4
+//	the content
 //
 // all little endian. The checksum covers everything but itself. Frames start at
 // multiples of frameAlign and are written in whole pages, so that writing one
@@ -30,99 +29,55 @@ var framePadding [frameAlign]byte
 
 // frameWriter carries the buffers of one write.
 type frameWriter struct {
-	head []byte   // header and row lengths
-	vec  [][]byte // head, the rows, padding
+	head [frameHeader]byte
+	vec  [3][]byte // head, content, padding
 }
 
 var frameWriters = sync.Pool{New: func() any { return new(frameWriter) }}
 
-// frameLength is the length of the frame of these rows, without padding; 0 when
-// there are too many for any frame.
-func frameLength(rows [][]byte) int64 {
-	n := int64(frameHeader) + 4*int64(len(rows))
-	for _, row := range rows {
-		if len(row) > math.MaxUint32 || n > math.MaxInt64/2 {
-			return 0
-		}
-		n += int64(len(row))
-	}
-	if len(rows) > math.MaxUint32 {
-		return 0
-	}
-	return n
-}
-
 func alignFrame(n int64) int64 { return (n + frameAlign - 1) &^ (frameAlign - 1) }
 
-// writeFrame writes rows to f at p's place, straight from the rows.
-func writeFrame(f *os.File, ledger uint64, p Payload, rows [][]byte) error {
+// writeFrame writes content to f at p's place, without copying it.
+func writeFrame(f *os.File, ledger uint64, p Payload, content []byte, rows int64) error {
 	w := frameWriters.Get().(*frameWriter)
 	defer frameWriters.Put(w)
-	b := w.head[:0]
-	b = binary.LittleEndian.AppendUint32(b, frameMagic)
-	b = binary.LittleEndian.AppendUint32(b, frameVersion)
-	b = binary.LittleEndian.AppendUint64(b, ledger)
-	b = binary.LittleEndian.AppendUint64(b, p.Frame)
-	b = binary.LittleEndian.AppendUint32(b, uint32(len(rows)))
-	b = binary.LittleEndian.AppendUint64(b, uint64(p.Length-frameHeader))
-	b = append(b, 0, 0, 0, 0)
-	for _, row := range rows {
-		b = binary.LittleEndian.AppendUint32(b, uint32(len(row)))
-	}
+	b := w.head[:]
+	binary.LittleEndian.PutUint32(b, frameMagic)
+	binary.LittleEndian.PutUint32(b[4:], frameVersion)
+	binary.LittleEndian.PutUint64(b[8:], ledger)
+	binary.LittleEndian.PutUint64(b[16:], p.Frame)
+	binary.LittleEndian.PutUint32(b[24:], uint32(rows))
+	binary.LittleEndian.PutUint64(b[28:], uint64(len(content)))
 	sum := crc32.Update(0, castagnoli, b[:frameSum])
-	sum = crc32.Update(sum, castagnoli, b[frameHeader:])
-	vec := append(w.vec[:0], b)
-	for _, row := range rows {
-		sum = crc32.Update(sum, castagnoli, row)
-		vec = append(vec, row)
-	}
-	binary.LittleEndian.PutUint32(b[frameSum:], sum)
-	vec = append(vec, framePadding[:alignFrame(p.Length)-p.Length])
-	w.head, w.vec = b, vec
-	defer clear(vec) // let go of the rows
-	return writeVector(f, vec, p.Offset)
+	binary.LittleEndian.PutUint32(b[frameSum:], crc32.Update(sum, castagnoli, content))
+	w.vec = [3][]byte{b, content, framePadding[:alignFrame(p.Length)-p.Length]}
+	defer clear(w.vec[:]) // let go of the content
+	return writeVector(f, w.vec[:], p.Offset)
 }
 
-// readFrame reads the rows at p. They share one buffer, which is the caller's.
-func readFrame(f *os.File, size int64, ledger uint64, p Payload) ([][]byte, error) {
+// readFrame reads the content at p, into a buffer that is the caller's, and the
+// number of rows that it was written with.
+func readFrame(f *os.File, size int64, ledger uint64, p Payload) (content []byte, rows int64, err error) {
 	if p.Offset < 0 || p.Length < frameHeader || p.Length > size || p.Offset > size-p.Length {
-		return nil, errors.New("the frame is not inside the segment")
+		return nil, 0, errors.New("the frame is not inside the segment")
 	}
 	b := make([]byte, p.Length)
 	if _, err := f.ReadAt(b, p.Offset); err != nil {
-		return nil, fmt.Errorf("read: %w", err)
+		return nil, 0, fmt.Errorf("read: %w", err)
 	}
 	if binary.LittleEndian.Uint32(b) != frameMagic || binary.LittleEndian.Uint64(b[8:]) != ledger ||
 		binary.LittleEndian.Uint64(b[16:]) != p.Frame {
-		return nil, errors.New("another frame is in its place")
+		return nil, 0, errors.New("another frame is in its place")
 	}
 	sum := crc32.Update(0, castagnoli, b[:frameSum])
 	if crc32.Update(sum, castagnoli, b[frameHeader:]) != binary.LittleEndian.Uint32(b[frameSum:]) {
-		return nil, errors.New("the frame's checksum is wrong")
+		return nil, 0, errors.New("the frame's checksum is wrong")
 	}
 	if v := binary.LittleEndian.Uint32(b[4:]); v != frameVersion {
-		return nil, fmt.Errorf("%w: frame version %d", ErrNewer, v)
+		return nil, 0, fmt.Errorf("%w: frame version %d", ErrNewer, v)
 	}
-	return divideFrame(b)
-}
-
-// divideFrame cuts a frame with a right checksum into its rows.
-func divideFrame(b []byte) ([][]byte, error) {
-	n := int64(binary.LittleEndian.Uint32(b[24:]))
-	if body := binary.LittleEndian.Uint64(b[28:]); body != uint64(len(b)-frameHeader) || 4*n > int64(body) {
-		return nil, errors.New("the frame's lengths are wrong")
+	if binary.LittleEndian.Uint64(b[28:]) != uint64(len(b)-frameHeader) {
+		return nil, 0, errors.New("the frame's length is wrong")
 	}
-	lengths, body := b[frameHeader:frameHeader+4*n], b[frameHeader+4*n:]
-	rows := make([][]byte, n)
-	for i := range rows {
-		length := int64(binary.LittleEndian.Uint32(lengths[4*i:]))
-		if length > int64(len(body)) {
-			return nil, errors.New("the frame's lengths are wrong")
-		}
-		rows[i], body = body[:length:length], body[length:]
-	}
-	if len(body) != 0 {
-		return nil, errors.New("the frame's lengths are wrong")
-	}
-	return rows, nil
+	return b[frameHeader:], int64(binary.LittleEndian.Uint32(b[24:])), nil
 }

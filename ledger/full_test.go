@@ -79,7 +79,7 @@ func TestFullDiskForRows(t *testing.T) {
 	n := int64(0)
 	for ; ; n++ {
 		var payload Payload
-		if payload, err = l.Freeze(rowsOf(n)); err != nil {
+		if payload, err = freeze(l, rowsOf(n)); err != nil {
 			break
 		}
 		require.NoError(t, bind(l, p.ID, 1, Intent{Start: n * 3, Rows: 3, Of: 3, Schema: schema, Payload: payload}), fmt.Sprint(n))

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"bufio"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -154,4 +155,25 @@ func refused(t require.TestingT, err error, text string) {
 	var e *InvariantError
 	require.ErrorAs(t, err, &e)
 	require.ErrorContains(t, err, text)
+}
+
+// freeze freezes rows, each behind its length.
+func freeze(l *Ledger, rows [][]byte) (Payload, error) {
+	var content []byte
+	for _, row := range rows {
+		content = binary.AppendUvarint(content, uint64(len(row)))
+		content = append(content, row...)
+	}
+	return l.Freeze(content, int64(len(rows)))
+}
+
+// thaw reads what freeze wrote.
+func thaw(l *Ledger, p Payload) (rows [][]byte, err error) {
+	content, err := l.Frozen(p)
+	for len(content) > 0 {
+		n, k := binary.Uvarint(content)
+		rows = append(rows, content[k:k+int(n)])
+		content = content[k+int(n):]
+	}
+	return rows, err
 }

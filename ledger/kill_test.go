@@ -16,7 +16,7 @@ func keepWriting(l *Ledger) error {
 		return err
 	}
 	for i := p.Next / 3; ; i++ {
-		payload, err := l.Freeze(rowsOf(i))
+		payload, err := freeze(l, rowsOf(i))
 		if err != nil {
 			return err
 		}
@@ -63,7 +63,7 @@ func TestKilled(t *testing.T) {
 		require.NoError(t, err)
 		require.GreaterOrEqual(t, got.Next, durable)
 		for _, in := range open {
-			rows, err := l.Rows(in.Payload)
+			rows, err := thaw(l, in.Payload)
 			require.NoError(t, err)
 			require.Equal(t, rowsOf(in.Start/3), rows)
 		}

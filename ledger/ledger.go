@@ -237,18 +237,19 @@ func (l *Ledger) fail(cause error) error {
 	return err
 }
 
-// Freeze writes a batch's rows to a segment, without copying them, in the caller's
-// goroutine. They become durable with the Bind that carries the payload; a payload
-// that no Bind carried must be given to Release. The rows are not kept.
+// Freeze writes a batch's content to a segment, without copying it, in the caller's
+// goroutine: bytes that hold so many rows, in whatever encoding the caller likes.
+// They become durable with the Bind that carries the payload; a payload that no Bind
+// carried must be given to Release. The content is not kept.
 //
 // An error is not sticky: a full disk, for instance, refuses this batch alone.
-func (l *Ledger) Freeze(rows [][]byte) (Payload, error) {
+func (l *Ledger) Freeze(content []byte, rows int64) (Payload, error) {
 	if err := l.Err(); err != nil {
 		return Payload{}, err
 	}
-	p, err := l.segments.put(rows)
+	p, err := l.segments.put(content, rows)
 	if err != nil {
-		return Payload{}, fmt.Errorf("ledger %s: freeze %d rows: %w", l.path, len(rows), err)
+		return Payload{}, fmt.Errorf("ledger %s: freeze %d rows: %w", l.path, rows, err)
 	}
 	return p, nil
 }
@@ -256,15 +257,15 @@ func (l *Ledger) Freeze(rows [][]byte) (Payload, error) {
 // Release gives up a payload that no Bind carried, or whose Bind was refused.
 func (l *Ledger) Release(p Payload) { l.segments.release(p) }
 
-// Rows reads the frozen rows of a batch, all of them also when the intent is for a
-// part. They are the caller's. It returns ErrCorrupt when the segment doesn't hold
-// them. The payload must be that of an open intent, or one that is held.
-func (l *Ledger) Rows(p Payload) ([][]byte, error) {
-	rows, err := l.segments.get(p)
+// Frozen reads the content of a batch, all of it also when the intent is for a
+// part. It is the caller's. It returns ErrCorrupt when the segment doesn't hold
+// it. The payload must be that of an open intent, or one that is held.
+func (l *Ledger) Frozen(p Payload) ([]byte, error) {
+	content, _, err := l.segments.get(p)
 	if err != nil {
 		return nil, fmt.Errorf("ledger %s: %w", l.path, err)
 	}
-	return rows, nil
+	return content, nil
 }
 
 // Close commits what was submitted, waits for all calls back, and closes the

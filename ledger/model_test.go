@@ -110,7 +110,7 @@ func (m *modelMachine) next(t *rapid.T, p *modelPartition) Intent {
 	in.Digest = DigestOf(content(p.rows, n))
 	if p.Mode == Frozen {
 		var err error
-		in.Payload, err = m.l.Freeze(content(p.rows, n))
+		in.Payload, err = freeze(m.l, content(p.rows, n))
 		require.NoError(t, err)
 	}
 	return in
@@ -263,7 +263,7 @@ func (m *modelMachine) same(t *rapid.T) {
 		for i, in := range open {
 			require.Equal(t, p.open[i], in)
 			if p.Mode == Frozen {
-				rows, err := m.l.Rows(in.Payload)
+				rows, err := thaw(m.l, in.Payload)
 				require.NoError(t, err)
 				require.Equal(t, in.Digest, DigestOf(rows))
 			}

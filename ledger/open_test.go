@@ -216,7 +216,7 @@ func TestReadOnly(t *testing.T) {
 	l := mustOpen(t, path, small)
 	p := mustOpenEpoch(t, l, "a", Frozen)
 	rows := [][]byte{[]byte("one"), {}, []byte("three")}
-	payload, err := l.Freeze(rows)
+	payload, err := freeze(l, rows)
 	require.NoError(t, err)
 	require.NoError(t, bind(l, p.ID, 1, Intent{Rows: 3, Of: 3, Schema: schema, Payload: payload}))
 	require.NoError(t, l.Close())
@@ -229,12 +229,12 @@ func TestReadOnly(t *testing.T) {
 		defer r.Close()
 		_, open, err := r.Partition(p.Key)
 		require.NoError(t, err)
-		got, err := r.Rows(open[0].Payload)
+		got, err := thaw(r, open[0].Payload)
 		require.NoError(t, err)
 		require.Equal(t, rows, got)
 		requireSound(t, r)
 		require.ErrorIs(t, acknowledge(r, p.ID, 1, 3), ErrClosed)
-		_, err = r.Freeze(rows)
+		_, err = freeze(r, rows)
 		require.ErrorIs(t, err, ErrClosed)
 	}
 	after, err := os.ReadFile(path)

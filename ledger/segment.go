@@ -3,6 +3,7 @@ package ledger
 import (
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"sync"
@@ -56,25 +57,25 @@ func (s *segments) path(number uint32) string {
 	return filepath.Join(s.dir, fmt.Sprintf("%08d", number))
 }
 
-// put writes rows to a place of their own and holds it for the caller.
-func (s *segments) put(rows [][]byte) (Payload, error) {
+// put writes a batch's content to a place of its own and holds it for the caller.
+func (s *segments) put(content []byte, rows int64) (Payload, error) {
 	s.busy.RLock()
 	defer s.busy.RUnlock()
 	if s.closed || s.readOnly {
 		return Payload{}, ErrClosed
 	}
-	length := frameLength(rows)
-	if length == 0 || length > s.size {
+	length := frameHeader + int64(len(content))
+	if length > s.size || rows < 0 || rows > math.MaxUint32 {
 		return Payload{}, fmt.Errorf("the rows don't fit a segment of %d bytes: make the batch smaller, or Options.SegmentBytes larger", s.size)
 	}
-	p, seg, ok := s.place(length, int64(len(rows)))
+	p, seg, ok := s.place(length, rows)
 	if !ok {
 		var err error
-		if p, seg, err = s.grow(length, int64(len(rows))); err != nil {
+		if p, seg, err = s.grow(length, rows); err != nil {
 			return Payload{}, err
 		}
 	}
-	if err := writeFrame(seg.file, s.ledger, p, rows); err != nil {
+	if err := writeFrame(seg.file, s.ledger, p, content, rows); err != nil {
 		s.release(p)
 		return Payload{}, err
 	}
@@ -131,21 +132,22 @@ func (s *segments) grow(length, rows int64) (Payload, *segment, error) {
 	}
 }
 
-// get reads the rows at p.
-func (s *segments) get(p Payload) ([][]byte, error) {
+// get reads the content at p and its number of rows.
+func (s *segments) get(p Payload) ([]byte, int64, error) {
 	s.busy.RLock() // keeps the file open
 	defer s.busy.RUnlock()
 	if s.closed {
-		return nil, ErrClosed
+		return nil, 0, ErrClosed
 	}
 	f, size, err := s.reader(p.Segment)
 	if err == nil {
-		var rows [][]byte
-		if rows, err = readFrame(f, size, s.ledger, p); err == nil {
-			return rows, nil
+		var content []byte
+		var rows int64
+		if content, rows, err = readFrame(f, size, s.ledger, p); err == nil {
+			return content, rows, nil
 		}
 	}
-	return nil, fmt.Errorf("%w: rows at %d of %s: %w", ErrCorrupt, p.Offset, s.path(p.Segment), err)
+	return nil, 0, fmt.Errorf("%w: rows at %d of %s: %w", ErrCorrupt, p.Offset, s.path(p.Segment), err)
 }
 
 func (s *segments) reader(number uint32) (*os.File, int64, error) {

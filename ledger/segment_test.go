@@ -44,7 +44,7 @@ func rowsOf(i int64) [][]byte {
 
 func freezeAndBind(t testing.TB, l *Ledger, p Partition, i int64) Intent {
 	t.Helper()
-	payload, err := l.Freeze(rowsOf(i))
+	payload, err := freeze(l, rowsOf(i))
 	require.NoError(t, err)
 	in := Intent{Start: i * 3, Rows: 3, Of: 3, Digest: DigestOf(rowsOf(i)), Schema: schema, Payload: payload}
 	require.NoError(t, bind(l, p.ID, p.Epoch, in))
@@ -73,7 +73,7 @@ func TestFrozenRows(t *testing.T) {
 			require.Equal(t, open, stored)
 		}
 		for _, in := range open {
-			rows, err := l.Rows(in.Payload)
+			rows, err := thaw(l, in.Payload)
 			require.NoError(t, err)
 			require.Equal(t, rowsOf(in.Start/3), rows)
 		}
@@ -100,11 +100,11 @@ func TestSplitPayloadIsKept(t *testing.T) {
 	require.NoError(t, acknowledge(l, p.ID, 2, 1))
 	l.Release(in.Payload) // not the caller's any more: changes nothing
 	for i := range int64(20) {
-		payload, err := l.Freeze(rowsOf(i))
+		payload, err := freeze(l, rowsOf(i))
 		require.NoError(t, err)
 		l.Release(payload)
 	}
-	rows, err := l.Rows(in.Payload)
+	rows, err := thaw(l, in.Payload)
 	require.NoError(t, err)
 	require.Equal(t, rowsOf(0), rows)
 	require.NoError(t, acknowledge(l, p.ID, 2, 3))
@@ -118,19 +118,19 @@ func TestSplitPayloadIsKept(t *testing.T) {
 func TestStaleFrame(t *testing.T) {
 	l := mustOpen(t, newPath(t), small)
 	mustOpenEpoch(t, l, "a", Frozen)
-	old, err := l.Freeze([][]byte{[]byte("old")})
+	old, err := freeze(l, [][]byte{[]byte("old")})
 	require.NoError(t, err)
 	l.Release(old)
-	fresh, err := l.Freeze([][]byte{[]byte("new")})
+	fresh, err := freeze(l, [][]byte{[]byte("new")})
 	require.NoError(t, err)
 	require.Equal(t, old.Offset, fresh.Offset)
 	require.Equal(t, old.Length, fresh.Length)
-	_, err = l.Rows(old)
+	_, err = thaw(l, old)
 	require.ErrorIs(t, err, ErrCorrupt)
-	rows, err := l.Rows(fresh)
+	rows, err := thaw(l, fresh)
 	require.NoError(t, err)
 	require.Equal(t, [][]byte{[]byte("new")}, rows)
-	_, err = l.Freeze([][]byte{make([]byte, 64<<10)})
+	_, err = freeze(l, [][]byte{make([]byte, 64<<10)})
 	require.ErrorContains(t, err, "don't fit a segment of 65536 bytes")
 }
 
@@ -157,7 +157,7 @@ func TestDamagedFrames(t *testing.T) {
 	}
 	for at := int64(0); at < in.Payload.Length; at += 1 + at/40 {
 		flip(at)
-		_, err := l.Rows(in.Payload)
+		_, err := thaw(l, in.Payload)
 		require.ErrorIs(t, err, ErrCorrupt)
 		violations, err := l.Check()
 		require.NoError(t, err)
@@ -167,12 +167,12 @@ func TestDamagedFrames(t *testing.T) {
 	}
 	requireSound(t, l)
 	require.NoError(t, f.Truncate(in.Payload.Offset))
-	_, err = l.Rows(in.Payload)
+	_, err = thaw(l, in.Payload)
 	require.ErrorIs(t, err, ErrCorrupt)
 	require.NoError(t, l.Close())
 	require.NoError(t, os.Remove(f.Name()))
 	l = mustOpen(t, path, small) // what has landed already needs no rows
-	_, err = l.Rows(in.Payload)
+	_, err = thaw(l, in.Payload)
 	require.ErrorIs(t, err, ErrCorrupt)
 	violations, err := l.Check()
 	require.NoError(t, err)
@@ -190,7 +190,7 @@ func TestFreezeTogether(t *testing.T) {
 		p := mustOpenEpoch(t, l, fmt.Sprint(n), Frozen)
 		wg.Go(func() {
 			for i := range int64(40) {
-				payload, err := l.Freeze(rowsOf(i))
+				payload, err := freeze(l, rowsOf(i))
 				if err != nil {
 					panic(err)
 				}
@@ -213,7 +213,7 @@ func TestFreezeTogether(t *testing.T) {
 		require.NoError(t, err)
 		require.Len(t, open, 4)
 		for _, in := range open {
-			rows, err := l.Rows(in.Payload)
+			rows, err := thaw(l, in.Payload)
 			require.NoError(t, err)
 			require.Equal(t, in.Digest, DigestOf(rows))
 		}

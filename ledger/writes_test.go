@@ -106,7 +106,7 @@ func TestRefusals(t *testing.T) {
 	require.NoError(t, bind(l, p.ID, 1, batch(0, 0, 10)))
 	require.NoError(t, bind(l, p.ID, 1, batch(10, 10, 10)))
 	f := mustOpenEpoch(t, l, "f", Frozen)
-	payload, err := l.Freeze([][]byte{{1}, {2}})
+	payload, err := freeze(l, [][]byte{{1}, {2}})
 	require.NoError(t, err)
 
 	change := func(f func(*Intent)) Intent {

@@ -121,6 +121,8 @@ func (m *Machine) connection(e Event) {
 // in flight, the rest has no answer.
 func (m *Machine) broken(a *retry.Answer) {
 	quiet := m.conn == connUp && m.flight.len() == 0
+	// The idle close (case 88) is normal life: what was sent into it goes out again at once.
+	idle := a.Class == retry.Idle && m.served
 	oldest := probeOrdinal
 	if m.flight.len() > 0 {
 		oldest = *m.flight.at(0)
@@ -140,6 +142,9 @@ func (m *Machine) broken(a *retry.Answer) {
 		// Nobody waits for anything: connect again when there is something to send.
 	default:
 		m.act(judgeStream(a, s), m.part.Acked, a)
+	}
+	if idle && m.holding == Backoff && !m.waiting {
+		m.holding = 0
 	}
 }
 
