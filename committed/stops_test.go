@@ -299,7 +299,7 @@ func TestCopyWhileTheOriginalRuns(t *testing.T) {
 	b := newBench(t, committed.Options{}, emulator.Options{})
 	b.requireLanded(b.append(b.partition("a", true), 0, 3))
 	b.close()
-	other := &bench{t: t, srv: b.srv, path: filepath.Join(t.TempDir(), "copy"), opt: b.opt}
+	other := &bench{t: t, srv: b.srv, path: filepath.Join(t.TempDir(), "copy"), opt: b.opt, patience: b.patience}
 	copyLedger(t, b.path, other.path)
 	b.open()
 	p := b.partition("a", true)

@@ -88,6 +88,8 @@ type bench struct {
 	led  *ledger.Ledger
 	w    *committed.Writer
 	opt  committed.Options
+
+	patience time.Duration // of ctx
 }
 
 func newBench(t testing.TB, opt committed.Options, emu emulator.Options) *bench {
@@ -104,7 +106,7 @@ func newBench(t testing.TB, opt committed.Options, emu emulator.Options) *bench 
 	if opt.CreateRate == 0 {
 		opt.CreateRate, opt.CreateBurst = 1e6, 1e6
 	}
-	b := &bench{t: t, srv: srv, path: filepath.Join(t.TempDir(), "test.ledger"), opt: opt}
+	b := &bench{t: t, srv: srv, path: filepath.Join(t.TempDir(), "test.ledger"), opt: opt, patience: 30 * time.Second}
 	b.opt.Events = b.listen(opt.Events)
 	b.open()
 	t.Cleanup(b.close)
@@ -133,7 +135,7 @@ func (b *bench) close() {
 func (b *bench) reopen() { b.close(); b.open() }
 
 func (b *bench) ctx() context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), b.patience)
 	b.t.Cleanup(cancel)
 	return ctx
 }
