@@ -2,6 +2,7 @@ package committed
 
 import (
 	"context"
+	"runtime"
 	"sync"
 
 	"google.golang.org/api/option"
@@ -26,23 +27,28 @@ func newClients(ctx context.Context, opts []option.ClientOption) (*clients, erro
 	return &clients{ctx: ctx, opts: opts, control: control}, nil
 }
 
-// take returns the first client with room for a stream, so that few stay in use.
+// take returns the client with the fewest streams. Another one is made when all are
+// full, or busy and still fewer than the processors can keep busy: all bytes of one
+// connection go through one goroutine.
 func (c *clients) take() (*client, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	var best *client
 	for _, cl := range c.all {
-		if cl.streams < streamsPerClient {
-			cl.streams++
-			return cl, nil
+		if best == nil || cl.streams < best.streams {
+			best = cl
 		}
 	}
-	cl, err := newClient(c.ctx, c.opts) // dials lazily
-	if err != nil {
-		return nil, err
+	if best == nil || best.streams >= streamsPerClient || best.streams > 0 && len(c.all) < min(4, runtime.GOMAXPROCS(0)) {
+		cl, err := newClient(c.ctx, c.opts) // dials lazily
+		if err != nil {
+			return nil, err
+		}
+		c.all = append(c.all, cl)
+		best = cl
 	}
-	cl.streams = 1
-	c.all = append(c.all, cl)
-	return cl, nil
+	best.streams++
+	return best, nil
 }
 
 func (c *clients) release(cl *client) {

@@ -229,7 +229,7 @@ func TestWithGRPCConnIsRefused(t *testing.T) {
 	b.close()
 	kept := b.opt.ClientOptions
 	b.opt.ClientOptions = []option.ClientOption{option.WithGRPCConn(conn)}
-	b.led, err = ledger.Open(b.path, nil)
+	b.led, err = ledger.Open(b.path, &ledger.Options{SegmentBytes: 1 << 20})
 	require.NoError(t, err)
 	w, err := committed.Open(b.ctx(), b.led, b.opt)
 	if err == nil {

@@ -118,7 +118,7 @@ func slow() retry.Policy { return retry.Policy{Initial: time.Hour, Max: time.Hou
 
 func (b *bench) open() {
 	var err error
-	b.led, err = ledger.Open(b.path, nil)
+	b.led, err = ledger.Open(b.path, &ledger.Options{SegmentBytes: 1 << 20})
 	require.NoError(b.t, err)
 	b.w, err = committed.Open(b.ctx(), b.led, b.opt)
 	require.NoError(b.t, err)

@@ -157,7 +157,7 @@ func openOurs(ctx context.Context, cfg Config, schema *committed.Schema, contend
 		return nil, nil, errors.Join(err, os.RemoveAll(dir))
 	}
 	w, err := committed.Open(ctx, led, committed.Options{
-		ClientOptions: cfg.Client, WindowRequests: cfg.Window, WindowBytes: 1 << 30,
+		ClientOptions: cfg.Client, WindowRequests: cfg.Window,
 	})
 	if err != nil {
 		return nil, nil, errors.Join(err, led.Close(), os.RemoveAll(dir))
