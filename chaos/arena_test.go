@@ -48,11 +48,22 @@ func newArena(t testing.TB, s script, opt emulator.Options) *arena {
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = a.srv.Close() })
 	a.script.Endpoint = a.srv.Addr()
-	a.script.Ledger = filepath.Join(t.TempDir(), "test.ledger")
+	a.script.Ledger = filepath.Join(folder(t), "test.ledger")
 	if a.script.Upto == 0 {
 		a.script.Upto = sourceEnd
 	}
 	return a
+}
+
+// folder returns a new folder, in memory where that is possible: a killed process
+// loses nothing that it wrote, so the many syncs only cost time here.
+func folder(t testing.TB) string {
+	name, err := os.MkdirTemp("/dev/shm", "eowriter-chaos-*")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(name) })
+	return name
 }
 
 // crash runs a child that must die at a point.

@@ -1,16 +1,19 @@
 package chaos
 
 import (
+	"bytes"
+	"io"
 	"os"
 	"path/filepath"
 
 	"github.com/eowriter/eowriter/chaos/emulator"
+	"github.com/eowriter/eowriter/ledger"
 	"github.com/stretchr/testify/require"
 )
 
 // copyLedger copies the closed ledger, all its files, and returns the copy's path.
 func (a *arena) copyLedger() string {
-	to := filepath.Join(a.t.TempDir(), "copy.ledger")
+	to := filepath.Join(folder(a.t), "copy.ledger")
 	a.copyFiles(a.script.Ledger, to, true)
 	return to
 }
@@ -29,9 +32,7 @@ func (a *arena) copyFiles(from, to string, companion bool) {
 		files = append(files, ".incarnation")
 	}
 	for _, suffix := range files {
-		b, err := os.ReadFile(from + suffix)
-		require.NoError(a.t, err)
-		require.NoError(a.t, os.WriteFile(to+suffix, b, 0o600)) // keeps the inode of a file that is there
+		a.copyFile(from+suffix, to+suffix)
 	}
 	require.NoError(a.t, os.RemoveAll(to+".segments"))
 	if _, err := os.Stat(from + ".segments"); err != nil {
@@ -41,9 +42,32 @@ func (a *arena) copyFiles(from, to string, companion bool) {
 	segments, err := os.ReadDir(from + ".segments")
 	require.NoError(a.t, err)
 	for _, s := range segments {
-		b, err := os.ReadFile(filepath.Join(from+".segments", s.Name()))
+		a.copyFile(filepath.Join(from+".segments", s.Name()), filepath.Join(to+".segments", s.Name()))
+	}
+}
+
+// copyFile copies a file, into the one that is there if there is one, and leaves the
+// holes that a ledger mostly consists of.
+func (a *arena) copyFile(from, to string) {
+	in, err := os.Open(from)
+	require.NoError(a.t, err)
+	defer in.Close()
+	out, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	require.NoError(a.t, err)
+	defer func() { require.NoError(a.t, out.Close()) }()
+	chunk, hole := make([]byte, 64<<10), make([]byte, 64<<10)
+	for at := int64(0); ; {
+		n, err := in.ReadAt(chunk, at)
+		if !bytes.Equal(chunk[:n], hole[:n]) {
+			_, err := out.WriteAt(chunk[:n], at)
+			require.NoError(a.t, err)
+		}
+		at += int64(n)
+		if err == io.EOF {
+			require.NoError(a.t, out.Truncate(at))
+			return
+		}
 		require.NoError(a.t, err)
-		require.NoError(a.t, os.WriteFile(filepath.Join(to+".segments", s.Name()), b, 0o600))
 	}
 }
 
@@ -85,10 +109,15 @@ func (a *arena) loseAnswers() {
 func (a *arena) reached() (rows int64) {
 	led := openToRead(a.t, a.script.Ledger)
 	for _, p := range led.partitions {
-		rows = max(rows, rowsAt(p.Position))
-		for _, in := range led.open[p.Key.Name] {
-			rows = max(rows, rowsAt(in.After))
-		}
+		rows = max(rows, boundOf(p, led.open[p.Key.Name]))
 	}
 	return rows
+}
+
+// boundOf is the position, in rows, up to which a partition has bound batches.
+func boundOf(p ledger.Partition, open []ledger.Intent) int64 {
+	if n := len(open); n > 0 {
+		return rowsAt(open[n-1].After)
+	}
+	return rowsAt(p.Position)
 }

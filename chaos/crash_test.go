@@ -24,7 +24,7 @@ type circumstance struct {
 // earlier run's stream replaced at each start.
 var aging = circumstance{
 	name: "aging", reason: ledger.Aging,
-	script: script{Age: 15 * time.Millisecond, Rests: []int64{5 * batchRows, 15 * batchRows, 30 * batchRows}},
+	script: script{Age: 30 * time.Millisecond, Rests: []int64{5 * batchRows, 15 * batchRows, 30 * batchRows}},
 }
 
 // circumstances are those in which every step comes for every reason.

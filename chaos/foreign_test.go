@@ -39,6 +39,7 @@ var foreignDeeds = []foreignDeed{
 // something to its stream, and starts again. If it failed, a writer would go on beside
 // another one, or give up where nothing can be lost.
 func TestForeignDeedAfterCrash(t *testing.T) {
+	ends := newTally(t, len(copies())*len(foreignDeeds), nil, committed.ErrFenced, committed.ErrConflict, committed.ErrInDoubt)
 	for i, at := range copies() {
 		for j, deed := range foreignDeeds {
 			frozen := (i/2+j)%2 == 1
@@ -52,7 +53,7 @@ func TestForeignDeedAfterCrash(t *testing.T) {
 					}
 				}
 				a.loseAnswers()
-				if a.runAs(a.expect(false)) {
+				if a.runAs(ends.count(a.expect(false))) {
 					a.requireComplete()
 				}
 			})

@@ -35,7 +35,10 @@ func TestOracle(t *testing.T) {
 		{"nothing yet", func(h *History) { *h = History{Input: h.Input} }, nil},
 		{"lost at the end", func(h *History) { h.Table = h.Table[:5] }, []Kind{Lost}},
 		{"lost, told landed", func(h *History) { h.Table, h.Final, h.Positions = h.Table[:3], false, nil; h.Told = h.Told[:2] }, []Kind{Lost}},
-		{"gap before the end", func(h *History) { h.Final, h.Positions, h.Told = false, nil, nil; h.Table = append(h.Table[:2:2], h.Table[3:]...) }, []Kind{Lost}},
+		{"gap before the end", func(h *History) {
+			h.Final, h.Positions, h.Told = false, nil, nil
+			h.Table = append(h.Table[:2:2], h.Table[3:]...)
+		}, []Kind{Lost}},
 		{"duplicated", func(h *History) { h.Table = append(h.Table, Row{"s2", 2, "p", 3}) }, []Kind{Duplicated}},
 		{"reordered", func(h *History) { h.Table[4].Index, h.Table[5].Index = 5, 4 }, []Kind{Reordered, Reordered}},
 		{"in an earlier stream", func(h *History) { h.Epochs["s1"] = 3 }, []Kind{Reordered}},
