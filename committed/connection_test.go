@@ -17,7 +17,6 @@ import (
 	"google.golang.org/api/option"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
-	"google.golang.org/grpc/metadata"
 )
 
 // eventually waits for something that nothing tells of.
@@ -98,7 +97,7 @@ func TestStreamWithoutTrafficIsReplaced(t *testing.T) {
 	b.opt.StreamAge = time.Millisecond
 	before := len(b.srv.Streams(table))
 	b.open()
-	p = b.partition("a", true)
+	b.partition("a", true)
 	eventually(t, "the stream is replaced", func() bool { return len(b.srv.Streams(table)) > before })
 	b.opt.StreamAge = 0
 	b.reopen()
@@ -186,13 +185,8 @@ func (s spy) SendMsg(m any) error {
 func TestFirstRequestAndTrace(t *testing.T) {
 	var mu sync.Mutex
 	var requests []*storagepb.AppendRowsRequest
-	var headers []string
 	listen := func(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, next grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
 		cs, err := next(ctx, desc, cc, method, opts...)
-		md, _ := metadata.FromOutgoingContext(ctx)
-		mu.Lock()
-		headers = append(headers, md.Get("x-goog-request-params")...)
-		mu.Unlock()
 		return spy{cs, func(req *storagepb.AppendRowsRequest) {
 			mu.Lock()
 			defer mu.Unlock()
@@ -217,7 +211,6 @@ func TestFirstRequestAndTrace(t *testing.T) {
 		require.EqualValues(t, i*10, req.GetOffset().GetValue())
 		require.Nil(t, req.GetProtoRows().GetWriterSchema())
 	}
-	_ = headers // the emulator checks them in TestRoutingHeader
 }
 
 // If it fails, a connection of the caller's, past our interceptors, looks like working.

@@ -4,7 +4,6 @@ import (
 	"os"
 	"testing"
 
-	"github.com/eowriter/eowriter/chaos/emulator"
 	"github.com/eowriter/eowriter/committed"
 	"github.com/eowriter/eowriter/ledger"
 	"github.com/stretchr/testify/require"
