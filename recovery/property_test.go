@@ -1,6 +1,7 @@
 package recovery_test
 
 import (
+	"flag"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -215,6 +216,14 @@ func (s *schedule) mayCall(n *node) bool {
 		}
 	}
 	return true
+}
+
+// rapid's own default is 100; this many take about five seconds. The command line
+// has the last word.
+func init() {
+	if err := flag.Set("rapid.checks", "1500"); err != nil {
+		panic(err)
+	}
 }
 
 func check(t *testing.T, may mischief, then func(*schedule)) {

@@ -96,7 +96,6 @@ type fifo[T any] struct {
 
 func (q *fifo[T]) len() int    { return len(q.buf) - q.head }
 func (q *fifo[T]) at(i int) *T { return &q.buf[q.head+i] }
-func (q *fifo[T]) clear()      { clear(q.buf); q.buf, q.head = q.buf[:0], 0 }
 
 func (q *fifo[T]) push(v T) {
 	// Move down rather than grow once half of it is spent: amortized constant.
