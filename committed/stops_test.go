@@ -35,6 +35,24 @@ func TestForeignRowsBeforeTheFirst(t *testing.T) {
 	}
 }
 
+// If it fails, foreign rows that are as many as ours pass for ours: only that the
+// fifth append was never sent before tells. What is behind it in flight lands.
+func TestForeignRowsAsManyAsOurs(t *testing.T) {
+	bothModes(t, failing{name: "as many", fifth: foreign(10)}, func(t *testing.T, frozen bool) {
+		f := failing{fifth: foreign(10)}
+		b, p, results := f.flight(t, frozen)
+		e := b.requireStopped(p, committed.ErrConflict)
+		require.EqualValues(t, 40, e.Offset)
+		_, err := results[4].Wait(b.ctx())
+		require.ErrorIs(t, err, committed.ErrConflict)
+		require.NotContains(t, b.ids(), int64(40))
+		_, open, err := b.led.Partition(p.Key())
+		require.NoError(t, err)
+		require.Contains(t, []int64{0, 10, 20, 30, 40}, open[0].Start, "nothing from the fifth on was acknowledged")
+		b.requireSound()
+	})
+}
+
 // If it fails, the same happens with a start instead of an append (invariant 2).
 func TestForeignRowsBeforeTheStart(t *testing.T) {
 	b := newBench(t, committed.Options{}, emulator.Options{})
