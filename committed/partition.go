@@ -60,7 +60,6 @@ type Partition struct {
 
 	working bool        // the worker runs
 	conn    *connection // the present one, or nil
-	unused  bool        // the service closed it because it was idle (case 88): no reason to wait
 	rotated bool        // this epoch began with R4, not with O2
 	touched time.Time   // when the stream had traffic last
 	aging   bool        // a timer looks after touched

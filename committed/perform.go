@@ -130,11 +130,6 @@ func (p *Partition) landed(a recovery.Action) {
 
 // wait asks for a Timer event.
 func (p *Partition) wait(kind recovery.WaitKind, attempt int) {
-	if p.unused && attempt == 1 {
-		// Normal life, which is noticed only now that there is something to send.
-		p.after(0, func() { p.step(recovery.Event{Kind: recovery.Timer}) })
-		return
-	}
 	b := p.backoff[kind]
 	if b == nil || attempt == 1 {
 		policy := p.w.opt.Backoff

@@ -241,9 +241,7 @@ func (p *Partition) broken(conn uint64, err error, trailer metadata.MD) {
 	if p.conn != nil && p.conn.id == conn {
 		p.disconnect()
 	}
-	p.unused = answer.Class == retry.Idle
 	p.judge(recovery.Event{Kind: recovery.Broken, Conn: conn, Answer: &answer})
-	p.unused = false
 }
 
 func (p *Partition) judge(e recovery.Event) {
