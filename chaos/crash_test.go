@@ -27,11 +27,17 @@ var aging = circumstance{
 	script: script{Age: 30 * time.Millisecond, Rests: []int64{5 * batchRows, 15 * batchRows, 30 * batchRows}},
 }
 
+// tooLarge has the service refuse batches, so that streams are replaced with open
+// intents, one of which is split.
+var tooLarge = circumstance{
+	name: "too large", reason: ledger.TooLarge, options: emulator.Options{SoftLimit: softLimit},
+}
+
 // circumstances are those in which every step comes for every reason.
 var circumstances = []circumstance{
 	{name: "plain"},
 	aging,
-	{name: "too large", reason: ledger.TooLarge, options: emulator.Options{SoftLimit: softLimit}},
+	tooLarge,
 	{name: "moved", reason: ledger.TakeOver, prelude: func(a *arena) {
 		a.crash(point{Step: committed.B3, Done: true, Nth: 20})
 		a.move()

@@ -56,10 +56,17 @@ func (a *arena) expectPartition(p ledger.Partition, open []ledger.Intent, suspic
 	// it, unless somebody else may have finished this very rotation before us.
 	var rest []ledger.Intent
 	for _, in := range open {
-		if in.Start >= count {
-			in.Start -= count
-			rest = append(rest, in)
+		if in.Start < count {
+			continue
 		}
+		in.Start -= count
+		if len(rest) == 0 && p.Seal.Reason == ledger.TooLarge { // split
+			half := in
+			half.Rows, in.Start = in.Rows/2, in.Start+in.Rows/2
+			in.Rows -= half.Rows
+			rest = append(rest, half)
+		}
+		rest = append(rest, in)
 	}
 	copied := suspicious(p.Seal.Owner)
 	fitting := map[int64]bool{}

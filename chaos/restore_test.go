@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"testing"
 
-	"github.com/eowriter/eowriter/chaos/emulator"
 	"github.com/eowriter/eowriter/committed"
 	"github.com/eowriter/eowriter/ledger"
 	"github.com/stretchr/testify/require"
@@ -45,15 +44,17 @@ func (a *arena) goOnElsewhere() {
 	a.script = s
 }
 
-// stopAt has a writer, in whose run every step comes, killed at a point. What it had
-// sent has arrived or never will.
+// stopAt has a writer killed at a point; where its stream is being replaced, batches
+// are open. What it had sent has arrived or never will.
 func stopAt(t *testing.T, at point, frozen bool) *arena {
-	s := aging.script
-	s.Frozen = frozen
-	a := newArena(t, s, emulator.Options{})
+	var c circumstance
+	if !c.comes(at.Step) {
+		c = tooLarge
+	}
+	c.script.Frozen = frozen
+	a := newArena(t, c.script, c.options)
 	a.crash(at)
 	a.settle()
-	a.script.Age, a.script.Rests = 0, nil
 	return a
 }
 
