@@ -71,6 +71,18 @@ func TestTimeAnswerIsOverdue(t *testing.T) {
 	})
 }
 
+// If it fails, a slow service whose answers do come loses its connection all the same.
+func TestTimeAnswersComeSlowly(t *testing.T) {
+	emu := emulator.Options{Faults: []emulator.Fault{{Kind: emulator.Stall, Delay: 2 * time.Minute}}}
+	inBubble(t, committed.Options{}, emu, func(t *testing.T, b *bench) {
+		p := b.partition("a", false)
+		b.requireLanded(b.append(p, 0, 30)) // an hour for all
+		require.Empty(t, b.take().waits)
+		require.EqualValues(t, 1, b.srv.Stats().CallsEver)
+		b.requireRows(300)
+	})
+}
+
 // If it fails, connections are held for longer than they are of use: the quota is for a region.
 func TestTimeIdle(t *testing.T) {
 	inBubble(t, committed.Options{}, emulator.Options{}, func(t *testing.T, b *bench) {
