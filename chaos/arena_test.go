@@ -28,6 +28,7 @@ type arena struct {
 	forgotten map[string]bool            // partitions that were written from the start again: see expect
 
 	onAppend atomic.Pointer[func(emulator.Request)]
+	onNote   func(note) // told of each note of a run here, in its order; may be nil
 
 	mu     sync.Mutex // guards the child that runs
 	proc   *os.Process
@@ -119,6 +120,9 @@ func (a *arena) run() map[string]error {
 		mu.Lock()
 		defer mu.Unlock()
 		notes = append(notes, n)
+		if a.onNote != nil {
+			a.onNote(n)
+		}
 	})
 	require.NoError(a.t, ctx.Err(), "the run hung: %v", failed)
 	require.NoError(a.t, failed[""])

@@ -138,6 +138,7 @@ type noteKind string
 const (
 	resumed noteKind = "resumed" // the partition is open, at position From
 	stored  noteKind = "stored"  // a result said that rows [From, To) are durable
+	sent    noteKind = "sent"    // an event said that an append at Offset is on its way
 	landed  noteKind = "landed"  // a result said that rows [From, To) are at Offset of Stream
 	found   noteKind = "found"   // an event said that a batch, perhaps of an earlier run, is there
 	sealed  noteKind = "sealed"  // an event said that the stream is to be replaced, for Reason

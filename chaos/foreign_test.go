@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/eowriter/eowriter/chaos/emulator"
 	"github.com/eowriter/eowriter/committed"
@@ -24,10 +25,9 @@ var foreignDeeds = []foreignDeed{
 		return err
 	}},
 	{"append", committed.ErrConflict, func(srv *emulator.Server, stream string) error {
-		// One row: no batch ends there. Whole batches of somebody else that end where
-		// ours do can't be told from ours (case 23).
-		row := protowire.AppendVarint(protowire.AppendTag(nil, 1, protowire.VarintType), foreignID)
-		_, err := srv.AppendForeign(stream, [][]byte{row})
+		// One row: no batch ends there. After a crash, whole batches of somebody else
+		// that end where open ones of ours do can't be told from those (case 23).
+		_, err := srv.AppendForeign(stream, [][]byte{foreignRow()})
 		return err
 	}},
 	{"expire", committed.ErrInDoubt, func(srv *emulator.Server, stream string) error {
@@ -61,22 +61,10 @@ func TestForeignDeedAfterCrash(t *testing.T) {
 	}
 }
 
-// appendBatches is a foreign deed that ends where our next but one batch does. A
-// writer that is at work knows that it has not sent the next one yet. After a crash
-// nobody could know.
-var appendBatches = foreignDeed{"append two batches", committed.ErrConflict, func(srv *emulator.Server, stream string) error {
-	rows := make([][]byte, 2*batchRows)
-	for i := range rows {
-		rows[i] = protowire.AppendVarint(protowire.AppendTag(nil, 1, protowire.VarintType), foreignID)
-	}
-	_, err := srv.AppendForeign(stream, rows)
-	return err
-}}
-
 // TestForeignDeed has somebody else do something to a stream that is being written.
 // If it failed, the writer would report rows as landed that are not there, or go on.
 func TestForeignDeed(t *testing.T) {
-	for _, deed := range append(foreignDeeds, appendBatches) {
+	for _, deed := range foreignDeeds {
 		for _, frozen := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s/%s", deed.name, mode(frozen)), func(t *testing.T) {
 				t.Parallel()
@@ -101,9 +89,6 @@ func TestForeignDeed(t *testing.T) {
 					}
 					require.NoError(t, failed[p.Key.Name])
 				}
-				if deed.name == appendBatches.name {
-					return
-				}
 				// And so it stays.
 				want := a.expect(false)
 				require.Len(t, failed, 1)
@@ -114,4 +99,62 @@ func TestForeignDeed(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestForeignBatches has somebody else append as many rows as the next two batches
+// have, while both are on their way for the first time. If it failed, the writer would
+// take an answer "already there" about rows that it had never sent before for its own,
+// and lose its batches (invariant 6).
+func TestForeignBatches(t *testing.T) {
+	for _, frozen := range []bool{false, true} {
+		t.Run(mode(frozen), func(t *testing.T) {
+			t.Parallel()
+			a := newArena(t, script{Frozen: frozen}, emulator.Options{})
+			next := map[string]chan struct{}{} // by partition: closed when the second one is sent
+			for _, p := range partitions {
+				next[p] = make(chan struct{})
+			}
+			const first, second = 10 * batchRows, 11 * batchRows
+			a.onNote = func(n note) {
+				if n.Kind == sent && n.Offset == second {
+					close(next[n.Partition])
+				}
+			}
+			hook := func(r emulator.Request) {
+				if r.Offset != first {
+					return
+				}
+				partition := ""
+				for _, row := range tableRows(t, a.srv) {
+					if row.Stream == r.Stream {
+						partition = row.Partition
+					}
+				}
+				select {
+				case <-next[partition]:
+				case <-time.After(10 * time.Second):
+					t.Errorf("the batch at %d was not sent beside the one at %d", second, first)
+				}
+				rows := make([][]byte, 2*batchRows)
+				for i := range rows {
+					rows[i] = foreignRow()
+				}
+				if _, err := a.srv.AppendForeign(r.Stream, rows); err != nil {
+					t.Error(err)
+				}
+				// Only this one is answered: a writer that believed the answer would wait.
+				a.srv.Inject(emulator.Fault{Kind: emulator.Stall, Stream: r.Stream, After: 1})
+			}
+			a.onAppend.Store(&hook)
+			failed := a.run()
+			for _, p := range partitions {
+				require.ErrorIs(t, failed[p], committed.ErrConflict)
+			}
+			a.requireSound()
+		})
+	}
+}
+
+func foreignRow() []byte {
+	return protowire.AppendVarint(protowire.AppendTag(nil, 1, protowire.VarintType), foreignID)
 }

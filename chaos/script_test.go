@@ -57,6 +57,9 @@ func (s script) run(ctx context.Context, opts []option.ClientOption, tell func(n
 					rotated.happened(e.Key.Name)
 				}
 			},
+			Sent: func(key ledger.Key, in ledger.Intent, _ bool) {
+				tell(note{Kind: sent, Partition: key.Name, Offset: in.Start})
+			},
 			Landed: func(key ledger.Key, ack committed.Ack) {
 				tell(note{Kind: found, Partition: key.Name, Stream: ack.Stream, Offset: ack.Offset})
 			},
