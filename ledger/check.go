@@ -181,7 +181,7 @@ func (c *contents) payloads() map[Payload]reference {
 
 // Check reads the whole ledger, the frozen rows of open intents included, and
 // reports every violation of the invariants: checksums, offsets that are not tiled,
-// epochs and seals, positions that don't chain, schemas and rows that are missing.
+// epochs, seals and halts, positions that don't chain, schemas and rows that are missing.
 // The error says only that it could not look.
 func (l *Ledger) Check() ([]Violation, error) {
 	var c *contents

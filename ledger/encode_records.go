@@ -136,6 +136,7 @@ func appendPartition(b []byte, key []byte, p *Partition) []byte {
 	b = appendTime(b, p.Updated)
 	b = appendLast(b, p.Last)
 	b = appendSeal(b, p.Seal)
+	b = appendHalt(b, p.Halt)
 	return appendSum(b, from, partitionTag, key)
 }
 
@@ -163,6 +164,7 @@ func parsePartition(key, value []byte) (p Partition, err error) {
 	p.Updated = d.time()
 	p.Last = d.last()
 	p.Seal = d.seal()
+	p.Halt = d.halt()
 	return p, d.end()
 }
 
@@ -220,6 +222,23 @@ func (d *decoder) seal() *Seal {
 	}
 	s.At = d.time()
 	return s
+}
+
+func appendHalt(b []byte, h *Halt) []byte {
+	if h == nil {
+		return append(b, 0)
+	}
+	b = append(b, 1, byte(h.Cause))
+	b = appendInt(b, h.Offset)
+	b = appendString(b, h.Detail)
+	return appendTime(b, h.At)
+}
+
+func (d *decoder) halt() *Halt {
+	if !d.bool() {
+		return nil
+	}
+	return &Halt{Cause: HaltCause(d.byte()), Offset: d.int(), Detail: d.string(), At: d.time()}
 }
 
 func appendIntent(b []byte, key *numbers, in *Intent) []byte {

@@ -18,7 +18,7 @@ type Opening struct {
 
 	// Epoch is 0 or 1 for the first opening, when the partition must not exist.
 	// Otherwise it is the present epoch plus one: the stream has expired at the
-	// service, nothing is open and nothing is sealed.
+	// service, nothing is open, nothing is sealed and nothing is halted.
 	Epoch uint64
 }
 
@@ -120,6 +120,9 @@ func (w *openWrite) checkIn(t *transaction, p *partition) string {
 			return "the ledger has given all its partition ids"
 		}
 		return ""
+	}
+	if bad := p.halted(); bad != "" {
+		return bad
 	}
 	switch {
 	case w.Epoch != p.record.Epoch+1:

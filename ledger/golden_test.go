@@ -24,6 +24,7 @@ func samples() (h head, p Partition, in Intent, r Retired) {
 		Last: &Append{Before: []byte{}, After: []byte("position"), Digest: Digest{9}, Stream: "streams/3", Epoch: 3, Offset: 500, Rows: 500},
 		Seal: &Seal{Successor: "streams/4", Owner: owner, Reason: RowErrors, Detail: "detail",
 			Rejected: []Rejected{{Offset: 1200, Message: "bad"}, {Offset: 1201}}, At: at},
+		Halt: &Halt{Cause: Conflict, Offset: 1300, Detail: "seen", At: at.Add(time.Minute)},
 	}
 	in = Intent{
 		Start: 1000, Rows: 300, Bytes: 750_000, Digest: Digest{4, 5}, From: 200, Of: 500, Before: []byte("b"), After: []byte("a"),
@@ -98,7 +99,7 @@ func TestRoundTrip(t *testing.T) {
 		gotPartition, err := parsePartition(key, appendPartition([]byte("before"), key, &p)[6:])
 		require.NoError(t, err)
 		require.Equal(t, p, gotPartition)
-		p.Last, p.Seal, p.Position = nil, nil, nil
+		p.Last, p.Seal, p.Halt, p.Position = nil, nil, nil, nil
 	}
 	k := makeNumbers(70000, 1000)
 	for range 2 {

@@ -103,6 +103,14 @@ func seal(l *Ledger, id ID, epoch uint64, s Seal) error {
 	return wait(func(done func(error)) { l.Seal(id, epoch, s, done) })
 }
 
+func halt(l *Ledger, id ID, epoch uint64, h Halt) error {
+	return wait(func(done func(error)) { l.Halt(id, epoch, h, done) })
+}
+
+func resolve(l *Ledger, id ID, epoch uint64) error {
+	return wait(func(done func(error)) { l.Resolve(id, epoch, done) })
+}
+
 // retire seals a partition as finished and forgets it.
 func retire(l *Ledger, id ID, epoch uint64, rows int64) error {
 	if err := seal(l, id, epoch, Seal{Reason: Finished}); err != nil {

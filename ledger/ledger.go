@@ -6,7 +6,8 @@
 // Partition tells what is known, or OpenEpoch starts it. Then, batch by batch:
 // Freeze (only when the source cannot be read twice), Bind before anything is sent,
 // Acknowledge when it has landed. A stream is replaced with Seal and then Settle; a
-// partition that is finished goes with Retire. Close comes last.
+// partition that is finished goes with Retire. Halt marks one whose stop must outlive
+// this run: it takes no write then until Resolve. Close comes last.
 //
 // The writes return at once and call back when they are on disk: one goroutine
 // merges all that wait into one bbolt transaction (commit.go). Every write checks

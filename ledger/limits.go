@@ -13,7 +13,7 @@ const (
 	maxStream     = 1024     // bytes of a stream's name
 	maxPosition   = 64 << 10 // bytes of a source position
 	maxParts      = 10_000   // of one batch
-	maxDetail     = 4 << 10  // bytes of Seal.Detail
+	maxDetail     = 4 << 10  // bytes of Seal.Detail and Halt.Detail
 	maxRejected   = 100_000  // rows named in a seal
 	maxMessage    = 4 << 10  // bytes of Rejected.Message
 	maxDescriptor = 8 << 20  // bytes; AppendRows carries it, and ends at 10 MiB
@@ -113,6 +113,18 @@ func badSeal(s *Seal) string {
 		if s.Rejected[i].Offset < 0 || len(s.Rejected[i].Message) > maxMessage {
 			return fmt.Sprintf("rejected row %d has a negative offset or a message of more than %d bytes", i, maxMessage)
 		}
+	}
+	return ""
+}
+
+func badHalt(h *Halt) string {
+	switch {
+	case h.Cause < Conflict || h.Cause > InDoubt:
+		return fmt.Sprintf("%v is none for a halt", h.Cause)
+	case h.Offset < 0:
+		return fmt.Sprintf("a halt at offset %d", h.Offset)
+	case len(h.Detail) > maxDetail:
+		return fmt.Sprintf("a detail of more than %d bytes", maxDetail)
 	}
 	return ""
 }

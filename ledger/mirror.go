@@ -140,6 +140,11 @@ func (p *partition) verify() (found []string) {
 			report("the stream is its own successor")
 		}
 	}
+	if h := r.Halt; h != nil {
+		if bad := badHalt(h); bad != "" {
+			report("halt: %s", bad)
+		}
+	}
 	next, reached := r.Acked, r.Position
 	var prev *Intent
 	for i := range p.open {

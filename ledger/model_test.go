@@ -43,6 +43,7 @@ func TestModel(t *testing.T) {
 		rt.Repeat(map[string]func(*rapid.T){
 			"open": m.open, "bind": m.bind, "bind many": m.bindMany, "acknowledge": m.acknowledge,
 			"seal": m.seal, "settle": m.settle, "retire": m.retire, "wrong": m.wrong,
+			"halt": m.halt, "resolve": m.resolve,
 			"reopen": m.reopen, "": m.same,
 		})
 	})
@@ -68,7 +69,7 @@ func (m *modelMachine) pick(t *rapid.T, fit func(*modelPartition) bool) *modelPa
 	return m.partitions[key(rapid.SampledFrom(names).Draw(t, "partition"))]
 }
 
-func owned(p *modelPartition) bool { return p.Seal == nil }
+func owned(p *modelPartition) bool { return p.Seal == nil && p.Halt == nil }
 
 func (m *modelMachine) open(t *rapid.T) {
 	o := opening(rapid.SampledFrom([]string{"a", "b", "c"}).Draw(t, "name"), rapid.SampledFrom([]Mode{Frozen, Replayable}).Draw(t, "mode"))
@@ -78,7 +79,7 @@ func (m *modelMachine) open(t *rapid.T) {
 		o.Mode, o.Epoch = p.Mode, p.Epoch+1
 	}
 	got, err := openEpoch(m.l, o)
-	if p != nil && (p.Seal != nil || len(p.open) > 0) {
+	if p != nil && (p.Seal != nil || p.Halt != nil || len(p.open) > 0) {
 		refused(t, err, "")
 		return
 	}
@@ -162,7 +163,7 @@ func (p *modelPartition) landed(n int) {
 }
 
 func (m *modelMachine) acknowledge(t *rapid.T) {
-	p := m.pick(t, func(p *modelPartition) bool { return p.Seal == nil && len(p.open) > 0 })
+	p := m.pick(t, func(p *modelPartition) bool { return owned(p) && len(p.open) > 0 })
 	n := rapid.IntRange(1, len(p.open)).Draw(t, "intents")
 	require.NoError(t, acknowledge(m.l, p.ID, p.Epoch, p.open[n-1].End()))
 	p.landed(n)
@@ -177,7 +178,7 @@ func (m *modelMachine) seal(t *rapid.T) {
 }
 
 func (m *modelMachine) settle(t *rapid.T) {
-	p := m.pick(t, func(p *modelPartition) bool { return p.Seal != nil })
+	p := m.pick(t, func(p *modelPartition) bool { return p.Seal != nil && p.Halt == nil })
 	n := rapid.IntRange(0, len(p.open)).Draw(t, "landed")
 	rows := p.Acked
 	if n > 0 {
@@ -205,7 +206,7 @@ func (m *modelMachine) settle(t *rapid.T) {
 }
 
 func (m *modelMachine) retire(t *rapid.T) {
-	p := m.pick(t, func(p *modelPartition) bool { return p.Seal == nil && len(p.open) == 0 })
+	p := m.pick(t, func(p *modelPartition) bool { return owned(p) && len(p.open) == 0 })
 	require.NoError(t, retire(m.l, p.ID, p.Epoch, p.Acked))
 	delete(m.partitions, p.Key)
 	m.retired++
@@ -226,7 +227,63 @@ func (m *modelMachine) wrong(t *rapid.T) {
 	refused(t, err, "")
 	_, err = settle(m.l, p.ID, p.Epoch, Settlement{Rows: p.Acked - 1})
 	refused(t, err, "")
-	refused(t, forget(m.l, p.ID, p.Epoch, p.Acked), "not sealed as finished")
+	refused(t, forget(m.l, p.ID, p.Epoch, p.Acked), "")
+	refused(t, halt(m.l, p.ID, p.Epoch+1, Halt{Cause: Fenced}), "")
+	refused(t, halt(m.l, p.ID, p.Epoch, Halt{Cause: InDoubt + 1}), "")
+	refused(t, resolve(m.l, p.ID, p.Epoch+1), "")
+	if p.Halt != nil {
+		m.wrongForHalted(t, p)
+	}
+}
+
+// wrongForHalted submits what would be right if the partition were not halted.
+func (m *modelMachine) wrongForHalted(t *rapid.T, p *modelPartition) {
+	if p.Seal != nil {
+		_, err := settle(m.l, p.ID, p.Epoch, Settlement{Rows: p.Next})
+		refused(t, err, "halted")
+		return
+	}
+	in := m.next(t, p)
+	refused(t, bind(m.l, p.ID, p.Epoch, in), "halted")
+	m.l.Release(in.Payload)
+	refused(t, seal(m.l, p.ID, p.Epoch, Seal{Successor: m.stream(), Reason: Aging}), "halted")
+	if len(p.open) > 0 {
+		refused(t, acknowledge(m.l, p.ID, p.Epoch, p.Next), "halted")
+	}
+}
+
+// halt marks a partition, halted before or not, while other writes are on their way:
+// what was submitted before it counts, what comes after is refused.
+func (m *modelMachine) halt(t *rapid.T) {
+	p := m.pick(t, func(*modelPartition) bool { return true })
+	h := Halt{
+		Cause:  rapid.SampledFrom([]HaltCause{Conflict, Fenced, InDoubt}).Draw(t, "cause"),
+		Offset: p.Next, Detail: rapid.StringN(0, 20, -1).Draw(t, "detail"),
+	}
+	if !owned(p) {
+		require.NoError(t, halt(m.l, p.ID, p.Epoch, h))
+		if p.Halt == nil {
+			p.Halt = &h
+		}
+		return
+	}
+	before := m.next(t, p)
+	results := make(chan error, 3)
+	tell := func(err error) { results <- err }
+	m.l.Bind(p.ID, p.Epoch, before, tell)
+	m.l.Halt(p.ID, p.Epoch, h, tell)
+	m.l.Acknowledge(p.ID, p.Epoch, before.End(), tell)
+	require.NoError(t, <-results)
+	require.NoError(t, <-results)
+	refused(t, <-results, "halted")
+	p.bound(before)
+	p.Halt = &h
+}
+
+func (m *modelMachine) resolve(t *rapid.T) {
+	p := m.pick(t, func(*modelPartition) bool { return true })
+	require.NoError(t, resolve(m.l, p.ID, p.Epoch))
+	p.Halt = nil
 }
 
 func (m *modelMachine) reopen(t *rapid.T) {
@@ -247,6 +304,12 @@ func (p *modelPartition) requireSame(t *rapid.T, got Partition) {
 		require.False(t, s.At.IsZero())
 		s.At = want.Seal.At
 		got.Seal = &s
+	}
+	if got.Halt != nil {
+		h := *got.Halt
+		require.False(t, h.At.IsZero())
+		h.At = want.Halt.At
+		got.Halt = &h
 	}
 	require.Equal(t, want, got)
 }

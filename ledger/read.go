@@ -160,5 +160,9 @@ func clonePartition(p *Partition) Partition {
 		s.Rejected = slices.Clone(s.Rejected)
 		c.Seal = &s
 	}
+	if p.Halt != nil {
+		h := *p.Halt
+		c.Halt = &h
+	}
 	return c
 }

@@ -53,6 +53,7 @@ type Partition struct {
 	Epoch  uint64 // counts the streams owned so far; the first is 1
 	Stream string // the stream of Epoch
 	Seal   *Seal  // not nil: this stream is being replaced
+	Halt   *Halt  // not nil: stopped until Resolve; only a person can say what is right
 
 	Acked    int64  // every row of the stream below it has landed
 	Next     int64  // the end of the last open intent, or Acked

@@ -33,14 +33,28 @@ func (t *transaction) begin(tx *bbolt.Tx, m *mirror, l *Ledger) {
 	}
 }
 
-// find returns the partition with this ID when epoch is its present one.
+// find returns the partition with this ID when epoch is its present one and it is
+// not halted.
 func (t *transaction) find(op string, id ID, epoch uint64) (*partition, error) {
+	p, err := t.locate(op, id, epoch)
+	if err != nil {
+		return nil, err
+	}
+	if bad := p.halted(); bad != "" {
+		return nil, p.refuse(op, epoch, bad)
+	}
+	return p, nil
+}
+
+// locate returns the partition with this ID, halted or not, when epoch is its
+// present one.
+func (t *transaction) locate(op string, id ID, epoch uint64) (*partition, error) {
 	p := t.partitions[id]
 	if p == nil {
 		return nil, &InvariantError{Op: op, ID: id, Epoch: epoch, Detail: "no partition has this id"}
 	}
 	if p.record.Epoch != epoch {
-		return p, p.refuse(op, epoch, fmt.Sprintf("the partition is in epoch %d", p.record.Epoch))
+		return nil, p.refuse(op, epoch, fmt.Sprintf("the partition is in epoch %d", p.record.Epoch))
 	}
 	return p, nil
 }
