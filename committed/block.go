@@ -2,6 +2,7 @@ package committed
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"math/bits"
 	"sync"
@@ -33,10 +34,12 @@ func blockSize(rows [][]byte) int64 {
 // holds one reference, to be given up with Free.
 func newBlock(rows [][]byte, size int64) block {
 	b := blocks.Get(int(size))
-	at := (*b)[:0]
+	data, at := *b, 0
 	for _, row := range rows {
-		at = append(at, fieldSerialized<<3|byte(protowire.BytesType))
-		at = protowire.AppendBytes(at, row)
+		data[at] = fieldSerialized<<3 | byte(protowire.BytesType)
+		at++
+		at += binary.PutUvarint(data[at:], uint64(len(row)))
+		at += copy(data[at:], row)
 	}
 	return mem.NewBuffer(b, blocks)
 }

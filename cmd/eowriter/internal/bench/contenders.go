@@ -62,13 +62,23 @@ func measure(ctx context.Context, cfg Config, shape Shape, contender string) (Ra
 		return Rate{}, err
 	}
 	batch := rows(shape)
+	// Warm up first: pools, windows of TCP, the ledger's first pages.
+	if _, err := drive(ctx, appenders, batch, cfg.Duration/4); err != nil {
+		return Rate{}, errors.Join(err, closeAll(ctx))
+	}
+	rate, err := drive(ctx, appenders, batch, cfg.Duration)
+	return rate, errors.Join(err, closeAll(ctx))
+}
+
+// drive appends for a while, and returns when everything has landed.
+func drive(ctx context.Context, appenders []appender, batch [][]byte, d time.Duration) (Rate, error) {
 	counts := make([]int64, len(appenders))
 	errs := make([]error, len(appenders))
 	start := time.Now()
 	var wg sync.WaitGroup
 	for i, a := range appenders {
 		wg.Go(func() {
-			for time.Since(start) < cfg.Duration && errs[i] == nil {
+			for time.Since(start) < d && errs[i] == nil {
 				errs[i] = a.append(ctx, batch)
 				counts[i] += int64(len(batch))
 			}
@@ -82,7 +92,7 @@ func measure(ctx context.Context, cfg Config, shape Shape, contender string) (Ra
 	for _, n := range counts {
 		rate.Rows += n
 	}
-	return rate, errors.Join(append(errs, closeAll(ctx))...)
+	return rate, errors.Join(errs...)
 }
 
 // bare is the bare client as one would use it for speed: offsets given, a window of
