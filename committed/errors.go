@@ -26,6 +26,9 @@ var (
 	ErrRefused = errors.New("refused: the service does not take these rows")
 	// ErrChanged: the source did not give the rows again that the ledger is bound to.
 	ErrChanged = errors.New("changed: the source no longer gives the rows that were bound")
+	// ErrSource: the rows of an open batch are needed again, and PartitionConfig.Replay
+	// failed, or the ledger's own copy can't be read. Open the partition again when it can.
+	ErrSource = errors.New("source: the rows that were bound can't be read again")
 	// ErrUnknown: whether the batch has landed is not known now; the next start
 	// finds out. The ledger failed, or the writer was closed.
 	ErrUnknown = errors.New("unknown: the next start finds out what landed")
@@ -92,13 +95,18 @@ var advice = map[error]string{
 	ErrInDoubt:  "compare the table with the batches that are open, see `eowriter ledger show`",
 	ErrBlocked:  "mend it and start again: everything is kept",
 	ErrRefused:  "mend the data or the table and start again: everything is kept",
+	ErrSource:   "see that the source can be read, and start again: everything is kept",
 	ErrChanged:  "give the writer the source as it was, or retire the partition",
 	ErrUnknown:  "start again: the ledger and the service know",
 }
 
 func stopError(key ledger.Key, c *recovery.Cause) error {
+	kind := kinds[c.Verdict]
+	if c.Verdict == recovery.Changed && !errors.Is(c.Err, ErrChanged) {
+		kind = ErrSource
+	}
 	return &Error{
 		Key: key, Epoch: c.Epoch, Stream: c.Stream, Offset: c.Offset,
-		Class: c.Class, Kind: kinds[c.Verdict], Detail: c.Detail, Err: c.Err,
+		Class: c.Class, Kind: kind, Detail: c.Detail, Err: c.Err,
 	}
 }

@@ -70,18 +70,22 @@ func TestReplayOfAChangedSource(t *testing.T) {
 		"an error":          func(*committed.Replayed) error { return gone },
 	} {
 		t.Run(name, func(t *testing.T) {
+			want := committed.ErrChanged
+			if name == "an error" {
+				want = committed.ErrSource
+			}
 			b := withOpen(t, 5, 2)
 			src := &source{spoil: spoil}
 			cfg := b.config("a", false)
 			cfg.Replay = src.replay
 			p, err := b.w.Partition(b.ctx(), cfg)
 			if err == nil { // it may stop right after the probe, or a little later
-				b.requireStopped(p, committed.ErrChanged)
+				b.requireStopped(p, want)
 				err = p.Err()
 				_, refused := p.Append(b.ctx(), batch(50, 60))
-				require.ErrorIs(t, refused, committed.ErrChanged)
+				require.ErrorIs(t, refused, want)
 			}
-			require.ErrorIs(t, err, committed.ErrChanged)
+			require.ErrorIs(t, err, want)
 			var e *committed.Error
 			require.ErrorAs(t, err, &e)
 			require.EqualValues(t, 20, e.Offset)

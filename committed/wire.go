@@ -6,10 +6,12 @@ import (
 	"io"
 	"net/url"
 	"sync"
+	"time"
 
 	"cloud.google.com/go/bigquery/storage/apiv1/storagepb"
 	"google.golang.org/api/option"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/proto"
 )
@@ -44,9 +46,13 @@ var (
 	errReopened  = errors.New("a connection is opened once")
 )
 
-// interceptors returns the client options that put the interceptors into place.
-func interceptors() []option.ClientOption {
+// dialOptions returns the client options that put the interceptors into place, and
+// have gRPC dial again soon after an outage: it would wait for up to two minutes, and
+// the partitions wait between their tries already.
+func dialOptions() []option.ClientOption {
+	again := backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 10 * time.Second}
 	return []option.ClientOption{
+		option.WithGRPCDialOption(grpc.WithConnectParams(grpc.ConnectParams{Backoff: again, MinConnectTimeout: 20 * time.Second})),
 		option.WithGRPCDialOption(grpc.WithChainStreamInterceptor(interceptStream)),
 		option.WithGRPCDialOption(grpc.WithChainUnaryInterceptor(interceptUnary)),
 	}

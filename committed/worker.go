@@ -151,7 +151,7 @@ func (p *Partition) fetch(in ledger.Intent) (block, error) {
 	}
 	if digest != in.Digest || int64(len(got.Rows)) != in.Of {
 		rows.Free()
-		return nil, fmt.Errorf("the source gave %d rows with digest %x, bound are %d with %x", len(got.Rows), digest, in.Of, in.Digest)
+		return nil, fmt.Errorf("%w: %d rows with digest %x, bound are %d with %x", ErrChanged, len(got.Rows), digest, in.Of, in.Digest)
 	}
 	return rows, nil
 }
@@ -161,10 +161,16 @@ func (p *Partition) fetch(in ledger.Intent) (block, error) {
 func (p *Partition) connect(a recovery.Action) recovery.Event {
 	p.disconnect()
 	p.mu.Unlock()
-	c, err := p.dial(a)
+	schema, err := p.descriptor(a.Schema)
+	var c *connection
+	answer := retry.Answer{Class: retry.Blocked, Broken: true, Expected: -1, Offset: -1, Err: err} // trying again would not mend the ledger
+	if err == nil {
+		if c, err = p.dial(a, schema); err != nil {
+			answer = retry.FromError(err, nil)
+		}
+	}
 	p.mu.Lock()
 	if err != nil {
-		answer := retry.FromError(err, nil)
 		return recovery.Event{Kind: recovery.Broken, Conn: a.Conn, Answer: &answer}
 	}
 	c.progress = time.Now()
@@ -177,11 +183,7 @@ func (p *Partition) connect(a recovery.Action) recovery.Event {
 	return recovery.Event{Kind: recovery.Connected, Conn: a.Conn}
 }
 
-func (p *Partition) dial(a recovery.Action) (*connection, error) {
-	schema, err := p.descriptor(a.Schema)
-	if err != nil {
-		return nil, err
-	}
+func (p *Partition) dial(a recovery.Action, schema *descriptorpb.DescriptorProto) (*connection, error) {
 	slot, err := p.w.slots.take(p.ctx, p.yield)
 	if err != nil {
 		return nil, err

@@ -28,6 +28,7 @@ type Writer struct {
 	mu         sync.Mutex // guards what follows
 	partitions map[ledger.Key]*Partition
 	closed     bool
+	gone       chan struct{} // closed when Close is done
 }
 
 // Open returns a writer on an open ledger, which stays the caller's to close, after
@@ -44,7 +45,7 @@ func Open(ctx context.Context, led *ledger.Ledger, opt Options) (*Writer, error)
 		led: led, opt: opt, ctx: wctx, end: end, clients: cl,
 		slots:      newSlots(opt.MaxConnections),
 		limiter:    rate.NewLimiter(opt.CreateRate, opt.CreateBurst),
-		partitions: map[ledger.Key]*Partition{},
+		partitions: map[ledger.Key]*Partition{}, gone: make(chan struct{}),
 	}, nil
 }
 
@@ -196,9 +197,10 @@ func (w *Writer) Close(ctx context.Context) error {
 	w.mu.Lock()
 	if w.closed {
 		w.mu.Unlock()
-		return nil
+		return wait(ctx, w.gone)
 	}
 	w.closed = true
+	defer close(w.gone)
 	all := make([]*Partition, 0, len(w.partitions))
 	for _, p := range w.partitions {
 		all = append(all, p)
