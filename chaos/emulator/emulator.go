@@ -111,10 +111,10 @@ func Start(opt Options) (*Server, error) {
 		_ = s.store.close()
 		return nil, fmt.Errorf("start emulator: %w", err)
 	}
-	s.workers.Go(s.transport.run)
 	s.mu.Lock()
 	s.serveLocked()
 	s.mu.Unlock()
+	s.workers.Go(s.transport.run) // last: what it accepts needs a server to go to
 	return s, nil
 }
 
