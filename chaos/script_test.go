@@ -81,9 +81,18 @@ func (s script) run(ctx context.Context, opts []option.ClientOption, tell func(n
 			failed[partition] = err
 		}
 	}
-	var wg sync.WaitGroup
+	var wg, opening sync.WaitGroup // nothing is offered before every partition is open or has failed
+	opening.Add(len(partitions))
 	for i := range partitions {
-		wg.Go(func() { fail(partitions[i], s.partition(ctx, w, i, rotated, tell)) })
+		wg.Go(func() {
+			p, err := s.open(ctx, w, i)
+			opening.Done()
+			opening.Wait()
+			if err == nil {
+				err = s.write(ctx, p, i, rotated, tell)
+			}
+			fail(partitions[i], err)
+		})
 	}
 	wg.Wait()
 	closing, cancel := context.WithCancel(ctx)
@@ -93,20 +102,20 @@ func (s script) run(ctx context.Context, opts []option.ClientOption, tell func(n
 	return failed
 }
 
-// partition writes one partition.
-func (s script) partition(ctx context.Context, w *committed.Writer, i int, rotated *rotations, tell func(note)) error {
+func (s script) open(ctx context.Context, w *committed.Writer, i int) (*committed.Partition, error) {
 	schema, err := committed.NewSchema(table, tableSchema(), nil)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	cfg := committed.PartitionConfig{Table: table, Name: partitions[i], Schema: schema, Encoder: 1}
 	if !s.Frozen {
 		cfg.Replay = replay(i)
 	}
-	p, err := w.Partition(ctx, cfg)
-	if err != nil {
-		return err
-	}
+	return w.Partition(ctx, cfg)
+}
+
+// write offers the rest of a partition's source and waits until it has landed.
+func (s script) write(ctx context.Context, p *committed.Partition, i int, rotated *rotations, tell func(note)) error {
 	at := rowsAt(p.Position())
 	tell(note{Kind: resumed, Partition: partitions[i], From: at})
 
