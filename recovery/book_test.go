@@ -24,6 +24,9 @@ func (b book) String() string {
 	if b.part.Seal != nil {
 		s += ", sealed for " + b.part.Seal.Successor
 	}
+	if b.part.Halt != nil {
+		s += ", halted: " + b.part.Halt.Cause.String()
+	}
 	return s
 }
 
@@ -64,6 +67,7 @@ func (b *book) apply(n *node, a recovery.Action) recovery.Event {
 	if a.Kind != recovery.OpenEpoch {
 		w.require(p.Epoch == a.Epoch, "%s: action %d for epoch %d in epoch %d", n.name, a.Kind, a.Epoch, p.Epoch)
 	}
+	w.require(p.Halt == nil, "%s: action %d for a halted partition", n.name, a.Kind)
 	var e recovery.Event
 	switch a.Kind {
 	case recovery.OpenEpoch:
@@ -92,6 +96,9 @@ func (b *book) apply(n *node, a recovery.Action) recovery.Event {
 	case recovery.Settle:
 		b.settle(n, a.Settlement)
 		e.Kind = recovery.Settled
+	case recovery.Halt:
+		p.Halt = a.Halt
+		e.Kind = recovery.Halted
 	default:
 		w.require(false, "%s: action %d is no write of this world", n.name, a.Kind)
 	}

@@ -60,6 +60,9 @@ func (c *carrier) write(a recovery.Action) (e recovery.Event) {
 	case recovery.Settle:
 		e.Kind = recovery.Settled
 		c.l.Settle(part.ID, a.Epoch, *a.Settlement, took)
+	case recovery.Halt:
+		e.Kind = recovery.Halted
+		c.l.Halt(part.ID, a.Epoch, *a.Halt, tell)
 	case recovery.Forget:
 		e.Kind = recovery.Forgotten
 		c.l.Retire(part.ID, a.Epoch, a.End, tell)
@@ -94,17 +97,62 @@ func (c *carrier) call(a recovery.Action) recovery.Event {
 	return recovery.Event{Kind: recovery.Answered, Conn: a.Conn, Answer: answer}
 }
 
+// newCarrier returns a carrier for a partition that has not started.
+func newCarrier(t *testing.T) (c *carrier, schema ledger.Fingerprint) {
+	l, err := ledger.Open(filepath.Join(t.TempDir(), "ledger"), nil)
+	require.NoError(t, err)
+	t.Cleanup(func() { l.Close() })
+	c = &carrier{t: t, l: l}
+	return c, c.machine()
+}
+
+// machine gives the carrier a new machine and returns its writer schema.
+func (c *carrier) machine() ledger.Fingerprint {
+	descriptor := []byte("a descriptor")
+	schema := ledger.FingerprintOf(descriptor)
+	c.m = recovery.New(recovery.Options{
+		Key: key, Mode: ledger.Replayable, Schema: schema, Descriptor: descriptor, Encoder: 1,
+	})
+	return schema
+}
+
+// If it fails, the ledger refuses a halt as the machine asks for it, or its word does
+// not stop the next machine: what was found out is lost with a restart.
+func TestLedgerTakesTheHalt(t *testing.T) {
+	c, schema := newCarrier(t)
+	c.step(recovery.Event{Kind: recovery.Start})
+	in := intent("A", 1)
+	in.Before, in.Schema = c.m.Position(), schema
+	c.end = 1 // of somebody else: A's append is answered before it is looked at
+	for _, a := range c.m.Step(recovery.Event{Kind: recovery.Offered, Intent: in}) {
+		require.Equal(t, recovery.Bound, c.write(a).Kind)
+	}
+	c.m.Step(recovery.Event{Kind: recovery.Bound})
+	send, due := c.m.Next()
+	require.True(t, due)
+	c.step(recovery.Event{Kind: recovery.Answered, Conn: send.Conn, Answer: inResponse(retry.AlreadyExists, 1)})
+	require.NoError(t, c.err)
+	require.True(t, c.m.Stopped())
+
+	part, open, err := c.l.Partition(key)
+	require.NoError(t, err)
+	require.Equal(t, ledger.Conflict, part.Halt.Cause)
+	require.Contains(t, part.Halt.Detail, "the service has the stream's end at 1")
+	c.machine()
+	did := c.m.Step(recovery.Event{Kind: recovery.Start, Partition: &part, Intents: open})
+	require.Len(t, did, 1)
+	require.Equal(t, recovery.Stop, did[0].Kind)
+	require.Equal(t, recovery.Conflict, did[0].Cause.Verdict)
+	require.Equal(t, part.Halt.Detail+"; found by an earlier run", did[0].Cause.Detail)
+	_, due = c.m.Next()
+	require.False(t, due)
+}
+
 // If it fails, the machine asks the ledger for something that the ledger refuses: the
 // partition stops for good in a case that is none.
 func TestLedgerTakesWhatTheMachineAsks(t *testing.T) {
-	l, err := ledger.Open(filepath.Join(t.TempDir(), "ledger"), nil)
-	require.NoError(t, err)
-	defer l.Close()
-	descriptor := []byte("a descriptor")
-	schema := ledger.FingerprintOf(descriptor)
-	c := &carrier{t: t, l: l, m: recovery.New(recovery.Options{
-		Key: key, Mode: ledger.Replayable, Schema: schema, Descriptor: descriptor, Encoder: 1,
-	})}
+	c, schema := newCarrier(t)
+	l := c.l
 	offer := func(rows int64, after string) {
 		in := intent(after, rows)
 		in.Before, in.Schema = c.m.Position(), schema

@@ -18,7 +18,7 @@
 //	       └─ sealed ─▶ finalizing ─▶ settling ──▶ probing
 //	live ─▶ draining ─▶ probing, where the stream's end has to be asked for again
 //	live or probing ─▶ draining ─▶ succeeding ─▶ sealing ─▶ finalizing ─▶ …
-//	any ─▶ stopped, with a Cause
+//	any ─▶ stopped, with a Cause: a halt in the ledger first, if a restart would not see it (halt.go)
 //
 // The steps O1-O3, B1-B7 and R1-R5 named in the comments are those of
 // ARCHITECTURE.md. The package is used by one goroutine at a time.

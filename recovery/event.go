@@ -22,6 +22,7 @@ const (
 	Acknowledged // ledger: Acknowledge is durable
 	Sealed       // ledger: Seal is durable
 	Settled      // ledger: Settle is durable: Partition, Suspicious
+	Halted       // ledger: Halt is durable
 	Forgotten    // ledger: Forget is durable
 	Failed       // ledger: a write failed or was refused: Err
 
@@ -67,6 +68,7 @@ const (
 	Acknowledge                       // ledger: Epoch, End (B6); then Acknowledged
 	Seal                              // ledger: Epoch, Seal (R2); then Sealed
 	Settle                            // ledger: Epoch, Settlement (R4); then Settled
+	Halt                              // ledger: Epoch, Halt: the mark of a stop that must outlive this run; then Halted, and Stop
 	Forget                            // ledger: Epoch, End: retire the partition; then Forgotten
 	Stored                            // the intent of Batch is durable
 	Landed                            // Batch is acknowledged, durably: Ack (B7)
@@ -96,6 +98,7 @@ type Action struct {
 	Opening    *ledger.Opening
 	Seal       *ledger.Seal
 	Settlement *ledger.Settlement
+	Halt       *ledger.Halt
 	Ack        Ack
 	Wait       WaitKind
 	Attempt    int // of the same wait, from 1

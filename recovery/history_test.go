@@ -140,7 +140,7 @@ func (p *player) play(kind string, words []string) []string {
 var eventKinds = map[string]recovery.EventKind{
 	"start": recovery.Start, "offer": recovery.Offered, "opened": recovery.Opened, "bound": recovery.Bound,
 	"acknowledged": recovery.Acknowledged, "sealed": recovery.Sealed, "settled": recovery.Settled,
-	"forgotten": recovery.Forgotten, "failed": recovery.Failed, "created": recovery.Created,
+	"halted": recovery.Halted, "forgotten": recovery.Forgotten, "failed": recovery.Failed, "created": recovery.Created,
 	"finalized": recovery.Finalized, "callfailed": recovery.CallFailed, "connected": recovery.Connected,
 	"unreadable": recovery.Unreadable, "answer": recovery.Answered, "broken": recovery.Broken,
 	"timer": recovery.Timer, "idle": recovery.Idle, "yield": recovery.Yield, "age": recovery.Age, "retire": recovery.Retire,
@@ -148,14 +148,14 @@ var eventKinds = map[string]recovery.EventKind{
 
 // event reads an event:
 //
-//	start [stream=s1 epoch=1 acked=0 open=A:2,B:1 seal=s2 reason=1 suspicious aged lag-tries=n propagation-tries=n]
+//	start [stream=s1 epoch=1 acked=0 open=A:2,B:1 seal=s2 reason=1 halt=1 suspicious aged lag-tries=n propagation-tries=n]
 //	offer A 2 [schema=x] [nowhere]
 //	opened | settled [suspicious]
 //	created s1
 //	finalized 3
 //	answer CLASS [offset=n] [end=n] [conn=n]
 //	broken CLASS [conn=n] | callfailed CLASS | connected [conn=n]
-//	failed | unreadable, and the others without words
+//	failed | unreadable | halted, and the others without words
 func (p *player) event(kind string, words []string) recovery.Event {
 	e := recovery.Event{Kind: eventKinds[kind], Conn: p.conn}
 	require.NotZero(p.t, e.Kind, "no such event: %s", kind)
@@ -239,6 +239,9 @@ func (p *player) recorded(e *recovery.Event, args map[string]string) {
 		part.Seal = &ledger.Seal{Successor: args["seal"], Reason: ledger.Reason(p.number(args["reason"]))}
 		p.seal = part.Seal
 	}
+	if args["halt"] != "" {
+		part.Halt = &ledger.Halt{Cause: ledger.HaltCause(p.number(args["halt"])), Offset: part.Acked, Detail: "what was seen"}
+	}
 	e.Partition = part
 }
 
@@ -315,6 +318,8 @@ func (p *player) describe(a recovery.Action) string {
 			s += ", " + place(in)
 		}
 		return s
+	case recovery.Halt:
+		return fmt.Sprintf("ledger: halt epoch %d at offset %d: %s: %s", a.Epoch, a.Halt.Offset, a.Halt.Cause, a.Halt.Detail)
 	case recovery.Forget:
 		return fmt.Sprintf("ledger: forget epoch %d with %d rows", a.Epoch, a.End)
 	case recovery.Stored:

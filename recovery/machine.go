@@ -127,7 +127,7 @@ func (m *Machine) Step(e Event) []Action {
 	clear(m.out)
 	m.out = m.out[:0]
 	switch e.Kind {
-	case Opened, Bound, Acknowledged, Sealed, Settled, Forgotten, Failed:
+	case Opened, Bound, Acknowledged, Sealed, Settled, Halted, Forgotten, Failed:
 		// Counts also after a stop: what became durable is told to the callers.
 		m.writes--
 		m.written(e)
@@ -209,11 +209,15 @@ func (m *Machine) start(e Event) {
 		m.batch++
 	}
 	m.window.refill(items)
-	m.phase = phaseProbing
-	if m.part.Seal != nil {
+	switch {
+	case m.part.Halt != nil:
+		m.halted(m.part.Halt)
+	case m.part.Seal != nil:
 		// Sealed, so the owner's probe had fitted: go on from R3.
 		m.rotation = &rotation{seal: *m.part.Seal}
 		m.phase = phaseFinalizing
+	default:
+		m.phase = phaseProbing
 	}
 }
 
@@ -246,6 +250,7 @@ func (m *Machine) written(e Event) {
 		m.settled(e)
 	case Forgotten:
 		m.stop(Done, m.part.Acked, "retired", nil)
+	case Halted: // the Stop that waits for it comes now
 	case Failed:
 		m.stop(Unknown, m.part.Acked, "the ledger did not take a write", &retry.Answer{Err: e.Err})
 	}
@@ -334,7 +339,8 @@ func (m *Machine) write(a Action) {
 }
 
 // stop ends the machine with the first cause that is found. Callers are told when
-// the ledger has answered every write, so that they learn the most that is certain.
+// the ledger has answered every write, the mark of the stop too, so that they learn
+// the most that is certain.
 func (m *Machine) stop(v Verdict, offset int64, detail string, a *retry.Answer) {
 	if m.phase == phaseStopped {
 		return
@@ -345,4 +351,5 @@ func (m *Machine) stop(v Verdict, offset int64, detail string, a *retry.Answer) 
 	if a != nil {
 		m.cause.Err, m.cause.Class = a.Err, a.Class
 	}
+	m.mark()
 }

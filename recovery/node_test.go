@@ -58,7 +58,21 @@ func (n *node) start() {
 			n.batches[batch] = position(in.After)
 		}
 	}
+	halt := n.book.part.Halt
 	n.step(e)
+	n.w.require(halt == nil || n.stopped().String() == halt.Cause.String() && n.call == nil && n.conn == 0,
+		"%s: goes on although an earlier incarnation was halted: %s", n.name, n.m)
+}
+
+// marked says whether a stop must outlive the incarnation.
+func marked(v recovery.Verdict) bool {
+	return v == recovery.Conflict || v == recovery.Fenced || v == recovery.InDoubt
+}
+
+// resolve takes the halt back, as a person does who has looked.
+func (n *node) resolve() {
+	n.w.note("%s: resolved", n.name)
+	n.book.part.Halt = nil
 }
 
 // crash ends the incarnation. The first writes of those that were not answered may
@@ -145,7 +159,7 @@ func (n *node) perform(a recovery.Action) {
 	case recovery.Bind:
 		w.require(n.probed == n.m.Partition().Stream, "%s: binds before a probe fitted (invariant 2)", n.name)
 		n.writes = append(n.writes, a)
-	case recovery.OpenEpoch, recovery.Acknowledge, recovery.Seal, recovery.Settle, recovery.Forget:
+	case recovery.OpenEpoch, recovery.Acknowledge, recovery.Seal, recovery.Settle, recovery.Halt, recovery.Forget:
 		n.writes = append(n.writes, a)
 	case recovery.Landed:
 		after, ok := n.batches[a.Batch]
@@ -160,6 +174,7 @@ func (n *node) perform(a recovery.Action) {
 	case recovery.Stop:
 		w.note("%s: stops: %v, %s", n.name, a.Cause.Verdict, a.Cause.Detail)
 		w.require(len(n.writes) == 0, "%s: stops before the ledger has answered", n.name)
+		w.require(marked(a.Cause.Verdict) == (n.book.part.Halt != nil), "%s: tells of a stop with %s", n.name, n.book)
 		n.cause = a.Cause
 	}
 }

@@ -179,6 +179,9 @@ func (s *schedule) onDead(n *node, add func(int, string, func())) {
 		return
 	}
 	add(3, "start", n.start)
+	if n.book.part.Halt != nil {
+		add(1, "resolve", n.resolve)
+	}
 	for _, b := range s.backups {
 		if s.may.restore {
 			add(1, "restore", func() {

@@ -16,9 +16,9 @@ const (
 	FinishRotation                    // finalized under our own seal
 	NewEpoch                          // the stream is gone and nothing can have been lost with it
 	Refused                           // the service refuses rows of the batch: stop, nothing lost
-	Conflict                          // somebody else wrote, or the service lost rows: stop
-	Fenced                            // finalized without our seal, another owner took over: stop
-	InDoubt                           // the stream is gone with open intents: stop
+	Conflict                          // somebody else wrote, or the service lost rows: stop, marked
+	Fenced                            // finalized without our seal, another owner took over: stop, marked
+	InDoubt                           // the stream is gone with open intents: stop, marked
 	Blocked                           // only a person can help: stop
 	Unknown                           // a ledger write's outcome is unknown: stop
 	Changed                           // the source's rows are not those that were bound: stop
