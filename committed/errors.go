@@ -11,9 +11,13 @@ import (
 
 // What a partition can stop with, to branch on with errors.Is. In each case the
 // ledger keeps everything, and nothing is sent any more.
+//
+// ErrConflict, ErrFenced and ErrInDoubt are marked in the ledger before anybody is
+// told: each later start ends with the same, until a person has looked and cleared
+// the mark with `eowriter ledger resolve` (Ledger.Resolve). The others may be tried again.
 var (
 	// ErrConflict: somebody else wrote to the partition's stream, or the service
-	// lost rows. Find the other writer; then take the partition over by hand.
+	// lost rows. Find the other writer; then resolve.
 	ErrConflict = errors.New("conflict: the stream does not hold what the ledger says")
 	// ErrFenced: another owner took the partition over and finalized the stream.
 	ErrFenced = errors.New("fenced: another owner took the partition over")
@@ -90,9 +94,9 @@ var kinds = map[recovery.Verdict]error{
 }
 
 var advice = map[error]string{
-	ErrConflict: "nothing was sent since; find out who else writes to this stream: another process, or an older copy of the ledger",
-	ErrFenced:   "this ledger is the older copy: go on with the newer one",
-	ErrInDoubt:  "compare the table with the batches that are open, see `eowriter ledger show`",
+	ErrConflict: "nothing was sent since; find out who else writes to this stream: another process, or an older copy of the ledger; then `eowriter ledger resolve`",
+	ErrFenced:   "this ledger is the older copy: go on with the newer one; if there is none, look who finalized the stream, then `eowriter ledger resolve`",
+	ErrInDoubt:  "compare the table with the batches that are open, see `eowriter ledger show`; then `eowriter ledger resolve`",
 	ErrBlocked:  "mend it and start again: everything is kept",
 	ErrRefused:  "mend the data or the table and start again: everything is kept",
 	ErrSource:   "see that the source can be read, and start again: everything is kept",

@@ -7,6 +7,9 @@ import (
 	"github.com/eowriter/eowriter/recovery"
 )
 
+// noStep is for a write that is no numbered step.
+const noStep Step = ""
+
 // lease is how long a busy partition keeps its connection when others wait for one.
 const lease = 500 * time.Millisecond
 
@@ -75,6 +78,10 @@ func (p *Partition) record(a recovery.Action) {
 		p.began(R4)
 		p.w.led.Settle(p.id, a.Epoch, *a.Settlement, func(part ledger.Partition, err error) {
 			p.wrote(R4, recovery.Event{Kind: recovery.Settled, Partition: &part}, err)
+		})
+	case recovery.Halt:
+		p.w.led.Halt(p.id, a.Epoch, *a.Halt, func(err error) {
+			p.wrote(noStep, recovery.Event{Kind: recovery.Halted}, err)
 		})
 	case recovery.Forget:
 		p.w.led.Retire(p.id, a.Epoch, a.End, func(err error) {
@@ -211,7 +218,7 @@ func (p *Partition) began(s Step) {
 }
 
 func (p *Partition) did(s Step) {
-	if f := p.w.opt.Events.Step; f != nil {
+	if f := p.w.opt.Events.Step; f != nil && s != noStep {
 		f(StepEvent{Key: p.key, Step: s, Done: true})
 	}
 }

@@ -50,6 +50,23 @@ func TestForeignRowsAsManyAsOurs(t *testing.T) {
 		require.NoError(t, err)
 		require.Contains(t, []int64{0, 10, 20, 30, 40}, open[0].Start, "nothing from the fifth on was acknowledged")
 		b.requireSound()
+
+		// A mere restart, as a supervisor does it, must not make them pass for ours: from
+		// disk the fifth "may have been sent", and the stream ends where it would.
+		for range 2 {
+			b.reopen()
+			b.take()
+			_, err = b.w.Partition(b.ctx(), b.config("a", frozen))
+			require.ErrorIs(t, err, committed.ErrConflict)
+			require.ErrorContains(t, err, "found by an earlier run")
+			require.ErrorContains(t, err, "eowriter ledger resolve")
+			require.Zero(t, b.take(), "nothing is sent, nothing acknowledged")
+		}
+		part, still, err := b.led.Partition(p.Key())
+		require.NoError(t, err)
+		require.Equal(t, open, still, "everything is kept")
+		require.Equal(t, ledger.Conflict, part.Halt.Cause)
+		require.EqualValues(t, 40, part.Halt.Offset)
 	})
 }
 
