@@ -67,7 +67,63 @@ func TestForeignRowsAsManyAsOurs(t *testing.T) {
 		require.Equal(t, open, still, "everything is kept")
 		require.Equal(t, ledger.Conflict, part.Halt.Cause)
 		require.EqualValues(t, 40, part.Halt.Offset)
+
+		// Resolving is a person's word that what the stream's end covers is ours.
+		b.resolve(part)
+		p = b.partition("a", frozen)
+		require.NoError(t, p.Drain(b.ctx()))
+		got := b.take()
+		require.Len(t, got.landed, len(open))
+		require.True(t, got.landed[0].Duplicate)
+		require.NotContains(t, got.sent, int64(40))
+		require.EqualValues(t, inFlight*10, at(p.Position()))
 	})
+}
+
+// resolve takes a halt back, as `eowriter ledger resolve` does.
+func (b *bench) resolve(p ledger.Partition) {
+	b.t.Helper()
+	done := make(chan error)
+	b.led.Resolve(p.ID, p.Epoch, func(err error) { done <- err })
+	require.NoError(b.t, <-done)
+}
+
+// If it fails, a resolved partition is trusted whatever its stream holds: the probe
+// must decide anew, and what doesn't fit must stop and mark it again.
+func TestResolvedAndStillInConflict(t *testing.T) {
+	b := newBench(t, committed.Options{}, emulator.Options{})
+	b.requireLanded(b.append(b.partition("a", true), 0, 3))
+	b.close()
+	foreign(3)(b)
+	b.open()
+	b.take()
+	for i := range 3 {
+		_, err := b.w.Partition(b.ctx(), b.config("a", true))
+		require.ErrorIs(t, err, committed.ErrConflict)
+		require.Equal(t, 1, b.take().probes, "start %d", i)
+		_, err = b.w.Partition(b.ctx(), b.config("a", true))
+		require.ErrorContains(t, err, "found by an earlier run")
+		require.Zero(t, b.take())
+		part, _, err := b.led.Partition(ledger.Key{Table: table, Name: "a"})
+		require.NoError(t, err)
+		b.resolve(part)
+	}
+	require.Len(t, b.ids(), 33)
+	b.requireSound()
+}
+
+// If it fails, a stop that a person has mended needs a second person: what may simply
+// be tried again is not to be marked.
+func TestBlockedIsNotMarked(t *testing.T) {
+	refused := status.New(codes.PermissionDenied, "Injected.")
+	b := newBench(t, committed.Options{}, emulator.Options{})
+	p := b.partition("a", true)
+	b.srv.Inject(emulator.Fault{Kind: emulator.Abort, Error: refused, Count: 1})
+	b.append(p, 0, 1)
+	b.requireStopped(p, committed.ErrBlocked)
+	part, _, err := b.led.Partition(p.Key())
+	require.NoError(t, err)
+	require.Nil(t, part.Halt)
 }
 
 // If it fails, the same happens with a start instead of an append (invariant 2).
@@ -82,7 +138,7 @@ func TestForeignRowsBeforeTheStart(t *testing.T) {
 	require.ErrorIs(t, err, committed.ErrConflict)
 	require.Len(t, b.ids(), 40)
 	b.requireSound()
-	// Refused, so it isn't open, and can be asked for again.
+	// Refused, so it isn't open, and can be asked for again: with the same end.
 	_, err = b.w.Partition(b.ctx(), b.config("a", true))
 	require.ErrorIs(t, err, committed.ErrConflict)
 }
