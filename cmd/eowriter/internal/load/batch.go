@@ -19,15 +19,6 @@ type arena struct {
 	sum  xxh3.Hasher
 }
 
-func (l *loader) arena() *arena {
-	b, ok := l.arenas.Get().(*arena)
-	if !ok {
-		b = new(arena)
-	}
-	b.reset()
-	return b
-}
-
 func (b *arena) reset() {
 	b.buf, b.ends, b.rows, b.size = b.buf[:0], b.ends[:0], b.rows[:0], 0
 	b.sum.Reset()

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"sync"
 
 	"github.com/eowriter/eowriter/cmd/eowriter/internal/source"
 	"github.com/eowriter/eowriter/committed"
@@ -77,21 +76,20 @@ func (l *loader) open(ctx context.Context, in *input, replay *replay) (*committe
 
 // appendAll reads batches and appends them (B1) until the file or reading ends; whole says that it was the file.
 func (l *loader) appendAll(reading context.Context, p *committed.Partition, in *input) (whole bool, err error) {
-	var open appended
+	b := new(arena) // Append copies the rows
 	position := in.position
 	for reading.Err() == nil {
-		b := l.arena()
+		b.reset()
 		end := b.fill(in.file, l.enc, l.opt.BatchRows, l.opt.BatchBytes)
 		if len(b.rows) > 0 {
 			next := in.file.Position().Token()
-			r, err := p.Append(reading, committed.Batch{
+			_, err := p.Append(reading, committed.Batch{
 				After: position, Position: next, Rows: b.rows, Digest: b.digest(),
 			})
 			if err != nil {
 				return false, given(reading, tooLarge(in, len(b.rows), err))
 			}
 			l.counts.accepted(b)
-			open.push(r, b)
 			position = next
 		}
 		if end == io.EOF {
@@ -100,7 +98,6 @@ func (l *loader) appendAll(reading context.Context, p *committed.Partition, in *
 		if end != nil {
 			return false, end
 		}
-		open.reap(&l.arenas)
 	}
 	return false, nil
 }
@@ -111,31 +108,4 @@ func tooLarge(in *input, n int, err error) error {
 		return err
 	}
 	return fmt.Errorf("%s: %d rows up to line %d: %w", source.Name(in.path), n, in.file.Position().Lines, err)
-}
-
-// appended are the open batches of a partition, oldest first. Once one has landed its memory is used again.
-type appended struct {
-	results []*committed.Result
-	batches []*arena
-}
-
-func (a *appended) push(r *committed.Result, b *arena) {
-	a.results = append(a.results, r)
-	a.batches = append(a.batches, b)
-}
-
-// reap lets go of the batches that are done. Why one failed is told by the partition.
-func (a *appended) reap(free *sync.Pool) {
-	n := 0
-	for ; n < len(a.results); n++ {
-		select {
-		case <-a.results[n].Done():
-			free.Put(a.batches[n])
-			continue
-		default:
-		}
-		break
-	}
-	a.results = append(a.results[:0], a.results[n:]...)
-	a.batches = append(a.batches[:0], a.batches[n:]...)
 }

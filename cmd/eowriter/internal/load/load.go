@@ -14,7 +14,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/eowriter/eowriter/committed"
@@ -65,7 +64,6 @@ type loader struct {
 	w      *committed.Writer
 	schema *committed.Schema
 	enc    *rows.Encoder
-	arenas sync.Pool // of *arena
 	counts counts
 
 	display *display
