@@ -39,6 +39,9 @@ func (a *arena) expect(moved bool) map[string]error {
 func (a *arena) expectPartition(p ledger.Partition, open []ledger.Intent, suspicious func(ledger.Identity) bool) error {
 	stream, known := a.srv.Stream(p.Stream)
 	require.True(a.t, known)
+	if p.Halt != nil { // by an earlier run: so it stays, whatever the service holds by now
+		return halts[p.Halt.Cause]
+	}
 	if p.Seal == nil {
 		return probed(stream.End, stream.Finalized, stream.Expired, p.Acked, ends(open), suspicious(p.Owner), len(open) > 0)
 	}
@@ -76,6 +79,13 @@ func (a *arena) expectPartition(p ledger.Partition, open []ledger.Intent, suspic
 	successor, known := a.srv.Stream(p.Seal.Successor)
 	require.True(a.t, known)
 	return probed(successor.End, successor.Finalized, successor.Expired, 0, fitting, copied, len(rest) > 0)
+}
+
+// halts are what a partition that was halted stops with.
+var halts = map[ledger.HaltCause]error{
+	ledger.Conflict: committed.ErrConflict,
+	ledger.Fenced:   committed.ErrFenced,
+	ledger.InDoubt:  committed.ErrInDoubt,
 }
 
 // probed is what the probe of an unsealed stream leads to.

@@ -151,6 +151,20 @@ func TestForeignBatches(t *testing.T) {
 				require.ErrorIs(t, failed[p], committed.ErrConflict)
 			}
 			a.requireSound()
+			// Nor does a mere restart, to which those batches may have been sent and whose
+			// probe would fit; nor one from another place.
+			a.onAppend.Store(nil)
+			a.onNote = nil
+			a.srv.ClearFaults()
+			a.settle()
+			for _, again := range []func(){func() {}, func() {}, a.move} {
+				again()
+				want := a.expect(false)
+				for _, p := range partitions {
+					require.ErrorIs(t, want[p], committed.ErrConflict)
+				}
+				a.runAs(want)
+			}
 		})
 	}
 }
