@@ -11,8 +11,9 @@ import (
 func newLedgerCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "ledger",
-		Short: "Look at a ledger",
-		Long: `Look at a ledger. Nothing is written; a ledger that a writer has open can't be looked at until that has ended.
+		Short: "Look at a ledger, and let a halted partition start again",
+		Long: `Look at a ledger, and let a halted partition start again. A ledger that a writer has open can't be looked at until that
+has ended.
 
 A ledger is the file itself, the small file FILE.incarnation beside it and, for standard input, the folder
 FILE.segments: they go together.`,
@@ -25,10 +26,10 @@ FILE.segments: they go together.`,
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			_ = cmd.Help() // to stdout, which can't be reported about there
-			return usagef("a command is needed: show or check")
+			return usagef("a command is needed: show, check or resolve")
 		},
 	}
-	cmd.AddCommand(newLedgerShowCommand(), newLedgerCheckCommand())
+	cmd.AddCommand(newLedgerShowCommand(), newLedgerCheckCommand(), newLedgerResolveCommand())
 	return cmd
 }
 
@@ -43,24 +44,37 @@ func ledgerFlag(cmd *cobra.Command, path *string) {
 	}
 }
 
-// readLedger opens the ledger that the flag or the argument names, runs read and closes it.
-func readLedger(path string, args []string, read func(*ledger.Ledger) error) (err error) {
+// ledgerPath returns the path that the flag or the argument gives.
+func ledgerPath(path string, args []string) (string, error) {
 	if len(args) == 1 {
 		path = args[0]
 	}
 	if path == "" {
-		return usagef("a ledger is needed")
+		return "", usagef("a ledger is needed")
+	}
+	return path, nil
+}
+
+// readLedger opens the ledger that the flag or the argument names, runs read and closes it. Nothing is written.
+func readLedger(path string, args []string, read func(*ledger.Ledger) error) error {
+	path, err := ledgerPath(path, args)
+	if err != nil {
+		return err
 	}
 	led, err := ledger.OpenReadOnly(path)
 	if err != nil {
 		return err
 	}
-	defer func() {
-		if closed := led.Close(); err == nil {
-			err = closed
-		}
-	}()
-	return read(led)
+	return closing(led, read)
+}
+
+// closing runs use and closes the ledger.
+func closing(led *ledger.Ledger, use func(*ledger.Ledger) error) error {
+	err := use(led)
+	if closed := led.Close(); err == nil {
+		err = closed
+	}
+	return err
 }
 
 func newLedgerShowCommand() *cobra.Command {
@@ -71,9 +85,10 @@ func newLedgerShowCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "show [--partition NAME] LEDGER",
 		Short: "Show what a ledger knows of its partitions",
-		Long: `Show what a ledger knows of its partitions: state (owned; sealed while its stream is being replaced), mode, stream and
-epoch, the offsets up to which rows have landed (acked) and are bound (next), the open batches, and the position at which
-the source goes on. With --partition also the open batches one by one and the streams of earlier epochs.`,
+		Long: `Show what a ledger knows of its partitions: state (owned; sealed while its stream is being replaced; halted, why and
+when, until "ledger resolve"), mode, stream and epoch, the offsets up to which rows have landed (acked) and are bound
+(next), the open batches, and the position at which the source goes on. With --partition also the open batches one by
+one and the streams of earlier epochs.`,
 		Example: `  eowriter ledger show flights.ledger
   eowriter ledger show --partition flights-2013-01.ndjson.gz flights.ledger
   eowriter ledger show --json flights.ledger`,

@@ -35,6 +35,7 @@ type partitionView struct {
 	Created   time.Time     `json:"created"`
 	Updated   time.Time     `json:"updated"`
 	Seal      *sealView     `json:"seal,omitempty"`
+	Halt      *haltView     `json:"halt,omitempty"`
 	Intents   []intentView  `json:"intents,omitempty"`
 	Retired   []retiredView `json:"retired,omitempty"`
 }
@@ -71,7 +72,7 @@ func describeLedger(led *ledger.Ledger, name string) (*ledgerView, error) {
 	}
 	view := &ledgerView{Ledger: led.Path(), ID: led.ID(), Partitions: []partitionView{}}
 	for _, p := range parts {
-		if name != "" && name != p.Key.Name && name != source.DisplayName(p.Key.Name) {
+		if name != "" && !named(p, name) {
 			continue
 		}
 		v := partitionView{
@@ -82,6 +83,9 @@ func describeLedger(led *ledger.Ledger, name string) (*ledgerView, error) {
 		if s := p.Seal; s != nil {
 			v.State = "sealed"
 			v.Seal = &sealView{path.Base(s.Successor), reasonName(s.Reason), s.Detail, s.At}
+		}
+		if p.Halt != nil {
+			v.State, v.Halt = "halted", viewHalt(p.Halt)
 		}
 		if err := v.addIntents(led, p, name != ""); err != nil {
 			return nil, err
@@ -137,7 +141,11 @@ func (l *ledgerView) print(out io.Writer) error {
 	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "PARTITION\tSTATE\tMODE\tACKED\tNEXT\tOPEN\tPOSITION\tEPOCH\tSTREAM\tTABLE\tUPDATED")
 	for _, v := range l.Partitions {
-		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%d\t%d\t%s\t%d\t%s\t%s\t%s\n", source.Printable(v.Partition), v.State, v.Mode,
+		state := v.State
+		if h := v.Halt; h != nil {
+			state += fmt.Sprintf(" (%s, %s)", h.Cause, h.At.UTC().Format(time.DateTime))
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%d\t%d\t%s\t%d\t%s\t%s\t%s\n", source.Printable(v.Partition), state, v.Mode,
 			v.Acked, v.Next, v.Open, v.Position, v.Epoch, v.Stream, v.Table, v.Updated.UTC().Format(time.DateTime))
 	}
 	return t.Flush() // also tells of failed writes before
@@ -151,6 +159,9 @@ func (l *ledgerView) printDetails(out io.Writer) error {
 			v.Created.UTC().Format(time.DateTime), v.Updated.UTC().Format(time.DateTime))
 		if s := v.Seal; s != nil {
 			fmt.Fprintf(t, "sealed\t%s: %s; successor %s\n", s.Reason, source.Printable(s.Detail), s.Successor)
+		}
+		if v.Halt != nil {
+			fmt.Fprintf(t, "halted\t%s\n", v.Halt)
 		}
 		for _, in := range v.Intents {
 			fmt.Fprintf(t, "open\t[%d, %d)  %d bytes  from %s to %s  digest %s\n", in.Start, in.End, in.Bytes, in.Before, in.After, in.Digest)

@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -15,6 +16,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/encoding/protowire"
 )
 
 // The test binary is the command itself when it is called eowriter: the scripts, and the tests that kill it, run the
@@ -48,6 +50,7 @@ func TestScripts(t *testing.T) {
 			"table":    countRows,
 			"appends":  countAppends,
 			"zstd":     compress,
+			"foreign":  appendForeign,
 			"gap":      damage,
 			"exit":     exitWith,
 		},
@@ -109,6 +112,16 @@ func compress(ts *testscript.TestScript, _ bool, args []string) {
 	enc, err := zstd.NewWriter(nil)
 	ts.Check(err)
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]+".zst"), enc.EncodeAll([]byte(ts.ReadFile(args[0])), nil), 0o600))
+}
+
+// appendForeign is "foreign NAME N": somebody else writes N rows to the newest stream of a table.
+func appendForeign(ts *testscript.TestScript, _ bool, args []string) {
+	n, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	streams := server(ts).Streams("projects/p/datasets/d/tables/" + args[0])
+	row := protowire.AppendVarint(protowire.AppendTag(nil, 1, protowire.VarintType), 99) // n: 99
+	_, err = server(ts).AppendForeign(streams[len(streams)-1].Name, slices.Repeat([][]byte{row}, n))
+	ts.Check(err)
 }
 
 // damage is "gap FILE N": it puts zeros over a file from byte N on.
