@@ -55,7 +55,7 @@ type Machine struct {
 	waiting bool     // the Wait of holding was asked for
 	tries   [Propagation + 1]int
 
-	cause *Cause // of a Stop that waits for the ledger's last answer
+	cause *Cause // of a Stop that waits for the ledger's last answer, which is the halt's if it is marked
 }
 
 type phase uint8
