@@ -59,7 +59,7 @@ a child process or in this one. Printed are the medians of the rounds and their 
 	f.DurationVar(&cfg.Duration, "duration", time.Second, "of one round of one contender")
 	f.IntVar(&cfg.Rounds, "rounds", 9, "rounds of each contender")
 	f.IntVar(&cfg.Partitions, "partitions", 4, "partitions that write at the same time")
-	f.IntVar(&cfg.Window, "window", 64, "batches in flight in a partition")
+	f.IntVar(&cfg.Window, "window", 256, "batches in flight in a partition")
 	f.StringVar(&cfg.Dir, "dir", "", "folder for the ledgers; default the system's for temporary files")
 	f.BoolVar(&asJSON, "json", false, "print one JSON array of results")
 	return cmd
