@@ -18,7 +18,7 @@ type Options struct {
 	Events        Events
 
 	WindowRequests  int   // open batches of a partition; default 256: a slow disk should not be waited for
-	WindowBytes     int64 // their bytes; default 8 MiB: what is in flight should stay in the processor's cache; one batch always fits
+	WindowBytes     int64 // their bytes; default 32 MiB; one batch always fits
 	MaxRequestBytes int64 // rows, descriptor and names of one append; default 9.5 MiB: some projects have 10 MiB, others 20
 
 	MaxConnections int           // at the same time; default 500 (the quota is 1,000 a region)
@@ -35,7 +35,7 @@ type Options struct {
 
 func (o Options) withDefaults() Options {
 	setDefault(&o.WindowRequests, 256)
-	setDefault(&o.WindowBytes, 8<<20)
+	setDefault(&o.WindowBytes, 32<<20)
 	setDefault(&o.MaxRequestBytes, 19<<19)
 	setDefault(&o.MaxConnections, 500)
 	setDefault(&o.IdleTimeout, time.Minute)

@@ -1,6 +1,7 @@
 package committed
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/eowriter/eowriter/ledger"
@@ -85,8 +86,10 @@ func (p *Partition) record(a recovery.Action) {
 		})
 	case recovery.Forget:
 		p.w.led.Retire(p.id, a.Epoch, a.End, func(err error) {
-			p.wrote(R4, recovery.Event{Kind: recovery.Forgotten}, err)
+			p.wrote(noStep, recovery.Event{Kind: recovery.Forgotten}, err)
 		})
+	default:
+		panic(fmt.Sprintf("the machine wants action %d, which nobody carries out", a.Kind))
 	}
 }
 

@@ -19,7 +19,7 @@ func config(tb testing.TB) Config {
 	tb.Cleanup(func() { _ = srv.Close() })
 	return Config{
 		Client: srv.ClientOptions(), Server: "in-process", Dir: tb.TempDir(), Shapes: Shapes,
-		Partitions: 4, Window: 32, Duration: 2 * time.Second, Rounds: 1, Progress: func(string) {},
+		Partitions: 4, Window: 256, Duration: 2 * time.Second, Rounds: 1, Progress: func(string) {},
 	}
 }
 
