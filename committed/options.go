@@ -56,7 +56,8 @@ func setDefault[T comparable](v *T, def T) {
 }
 
 // Events are told what happens. Any may be nil. They are called with a partition's
-// lock held, in order: they must be quick and must not call the partition.
+// lock held (but for the beginning of B1, in the caller's goroutine), in order: they must
+// be quick and must not call the partition.
 type Events struct {
 	// Step is called when a numbered step begins and when it is done. Steps are
 	// listed in Steps. B4 is the service's and never seen here.
@@ -67,8 +68,7 @@ type Events struct {
 	// Landed is called for every batch that was acknowledged, also those of an
 	// earlier run. Ack.Duplicate tells that an ambiguous answer was settled.
 	Landed func(key ledger.Key, ack Ack)
-	// Waiting is called before the partition waits to try again, with what it waits
-	// for and the answer that led to it, if any.
+	// Waiting is called before the partition waits to try again, with what it waits for.
 	Waiting func(key ledger.Key, kind recovery.WaitKind, attempt int, delay time.Duration)
 	// Sealed is called when a stream is to be replaced, durably (R2).
 	Sealed func(key ledger.Key, epoch uint64, seal ledger.Seal)
