@@ -104,9 +104,9 @@ func (c *client) connect(ctx context.Context, w *wire, trace string, schema *des
 }
 
 // send hands a block for an offset to the client, and takes over a reference to it.
-// Nothing but hangUp ends it early: a
-// cancelled append might be sent later. When the client refuses, the connection has
-// ended: send returns after wire.ended was called, so that nothing more is sent here.
+// Nothing but hangUp ends it early: a cancelled append might be sent later. When the
+// client refuses, the connection has ended: send returns after wire.ended was called,
+// so that nothing more is sent here.
 func (c *connection) send(rows block, offset int64) {
 	c.codec.next = rows
 	_, err := c.ms.AppendRows(context.Background(), stand, managedwriter.WithOffset(offset))

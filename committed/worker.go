@@ -55,7 +55,7 @@ func (p *Partition) call(a recovery.Action) (recovery.Event, bool) {
 	}
 }
 
-// send hands an append to the client (B3). Its answer comes to the reader.
+// send hands an append to the client (B3). Its answer comes through the wire.
 func (p *Partition) send(a recovery.Action) (recovery.Event, bool) {
 	p.began(B3)
 	if sent := p.w.opt.Events.Sent; sent != nil {

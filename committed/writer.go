@@ -138,7 +138,7 @@ func (p *Partition) start() error {
 	case err != nil:
 		return err
 	case (part.Mode == ledger.Frozen) != (p.cfg.Replay == nil):
-		return fmt.Errorf("the ledger has it as %s: open it so, or retire it first", modeName(part.Mode))
+		return fmt.Errorf("the ledger has it as %s: open it so, or retire it first", part.Mode)
 	default:
 		// The ledger takes batches only of writer schemas that it knows.
 		if err := p.putSchema(); err != nil {
@@ -159,13 +159,6 @@ func (p *Partition) putSchema() error {
 	written := make(chan error, 1)
 	p.w.led.PutSchema(p.cfg.Schema.serialized, func(_ ledger.Fingerprint, err error) { written <- err })
 	return <-written
-}
-
-func modeName(m ledger.Mode) string {
-	if m == ledger.Frozen {
-		return "frozen"
-	}
-	return "replayable"
 }
 
 func (w *Writer) register(p *Partition) error {

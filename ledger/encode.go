@@ -117,23 +117,17 @@ func (d *decoder) uint() uint64 {
 	return v
 }
 
-func (d *decoder) uint32() uint32 {
+func (d *decoder) atMost(most uint64) uint64 {
 	v := d.uint()
-	if v > math.MaxUint32 {
+	if v > most {
 		d.fail(errors.New("number out of range"))
 		return 0
 	}
-	return uint32(v)
+	return v
 }
 
-func (d *decoder) int() int64 {
-	v := d.uint()
-	if v > math.MaxInt64 {
-		d.fail(errors.New("number out of range"))
-		return 0
-	}
-	return int64(v)
-}
+func (d *decoder) uint32() uint32 { return uint32(d.atMost(math.MaxUint32)) }
+func (d *decoder) int() int64     { return int64(d.atMost(math.MaxInt64)) }
 
 func (d *decoder) signed() int64 {
 	v, n := binary.Varint(d.b)

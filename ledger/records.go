@@ -1,6 +1,9 @@
 package ledger
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // Key names a partition: an ordered sequence of batches into one table.
 type Key struct {
@@ -23,6 +26,17 @@ const (
 	// for the rows of an open intent again.
 	Replayable Mode = 2
 )
+
+// String returns the mode in words.
+func (m Mode) String() string {
+	switch m {
+	case Frozen:
+		return "frozen"
+	case Replayable:
+		return "replayable"
+	}
+	return fmt.Sprintf("mode %d", uint8(m))
+}
 
 // Digest identifies a batch's content: xxh3-128 of what the source gave.
 type Digest [16]byte
@@ -144,6 +158,16 @@ const (
 	Expired   Reason = 7 // the service had dropped the stream; nothing was open
 	Finished  Reason = 8 // Retire
 )
+
+var reasons = [...]string{"", "take-over", "aging", "row errors", "too large", "encoding", "lagging", "expired", "finished"}
+
+// String returns the reason in words.
+func (r Reason) String() string {
+	if r != 0 && int(r) < len(reasons) {
+		return reasons[r]
+	}
+	return fmt.Sprintf("reason %d", uint8(r))
+}
 
 // Rejected is one row that the service refused.
 type Rejected struct {

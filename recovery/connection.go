@@ -108,7 +108,7 @@ func (m *Machine) connection(e Event) {
 	case e.Kind == Answered && m.flight.len() > 0:
 		m.served = true
 		if n := m.flight.pop(); n == probeOrdinal {
-			m.probeAnswered(e.Answer)
+			m.probeJudged(e.Answer, m.situation(n))
 		} else {
 			m.appendAnswered(n, e.Answer)
 		}
@@ -192,9 +192,7 @@ func (m *Machine) judged(n uint64, a *retry.Answer, s Situation) {
 	m.act(v, it.Start, a)
 }
 
-// probeAnswered judges the answer to the probe (O3, R5).
-func (m *Machine) probeAnswered(a *retry.Answer) { m.probeJudged(a, m.situation(probeOrdinal)) }
-
+// probeJudged judges the answer to the probe (O3, R5).
 func (m *Machine) probeJudged(a *retry.Answer, s Situation) {
 	v := JudgeProbe(a, m.part.Acked, s)
 	if v == Split {

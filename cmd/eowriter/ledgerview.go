@@ -76,13 +76,13 @@ func describeLedger(led *ledger.Ledger, name string) (*ledgerView, error) {
 			continue
 		}
 		v := partitionView{
-			Partition: source.DisplayName(p.Key.Name), Table: shortTable(p.Key.Table), State: "owned", Mode: modeName(p.Mode),
+			Partition: source.DisplayName(p.Key.Name), Table: shortTable(p.Key.Table), State: "owned", Mode: p.Mode.String(),
 			Stream: path.Base(p.Stream), Epoch: p.Epoch, Acked: p.Acked, Next: p.Next, Rows: p.Rows,
 			Position: positionText(p.Position), Created: p.Created, Updated: p.Updated,
 		}
 		if s := p.Seal; s != nil {
 			v.State = "sealed"
-			v.Seal = &sealView{path.Base(s.Successor), reasonName(s.Reason), s.Detail, s.At}
+			v.Seal = &sealView{path.Base(s.Successor), s.Reason.String(), s.Detail, s.At}
 		}
 		if p.Halt != nil {
 			v.State, v.Halt = "halted", viewHalt(p.Halt)
@@ -130,7 +130,7 @@ func (l *ledgerView) addRetired(led *ledger.Ledger) error {
 		v := &l.Partitions[i]
 		for _, r := range retired {
 			if source.DisplayName(r.Key.Name) == v.Partition && shortTable(r.Key.Table) == v.Table {
-				v.Retired = append(v.Retired, retiredView{r.Epoch, path.Base(r.Stream), r.Rows, reasonName(r.Reason), r.At})
+				v.Retired = append(v.Retired, retiredView{r.Epoch, path.Base(r.Stream), r.Rows, r.Reason.String(), r.At})
 			}
 		}
 	}
@@ -181,25 +181,4 @@ func positionText(token []byte) string {
 		return "0x" + hex.EncodeToString(token[:min(len(token), 24)])
 	}
 	return p.String()
-}
-
-func modeName(m ledger.Mode) string {
-	switch m {
-	case ledger.Frozen:
-		return "frozen"
-	case ledger.Replayable:
-		return "replayable"
-	}
-	return fmt.Sprintf("mode %d", m)
-}
-
-func reasonName(r ledger.Reason) string {
-	names := map[ledger.Reason]string{
-		ledger.TakeOver: "take-over", ledger.Aging: "aging", ledger.RowErrors: "row errors", ledger.TooLarge: "too large",
-		ledger.Encoding: "encoding", ledger.Lagging: "lagging", ledger.Expired: "expired", ledger.Finished: "finished",
-	}
-	if name, ok := names[r]; ok {
-		return name
-	}
-	return fmt.Sprintf("reason %d", r)
 }

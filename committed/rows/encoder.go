@@ -1,7 +1,6 @@
 package rows
 
 import (
-	"bytes"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -19,7 +18,6 @@ import (
 type Encoder struct {
 	root       *record
 	descriptor *descriptorpb.DescriptorProto
-	zero       []byte
 }
 
 // Compile plans the encoding of rows for schema, which it doesn't keep. The error names the column
@@ -48,7 +46,7 @@ func Compile(schema *storagepb.TableSchema) (*Encoder, error) {
 	if err != nil {
 		return nil, fmt.Errorf("compile table schema: %w", err)
 	}
-	return &Encoder{root: root, descriptor: d, zero: root.appendZero(nil)}, nil
+	return &Encoder{root: root, descriptor: d}, nil
 }
 
 // checkSupported comes before describe, whose errors about types it can't map are less clear.
@@ -101,10 +99,6 @@ func describe(schema *storagepb.TableSchema) (*descriptorpb.DescriptorProto, err
 // Descriptor returns the normalized descriptor of the rows, to be sent as the writer schema. The
 // caller must not change it.
 func (e *Encoder) Descriptor() *descriptorpb.DescriptorProto { return e.descriptor }
-
-// Zero returns the smallest row that is valid for the table: REQUIRED fields with zero values,
-// nothing else. It is empty if no field is REQUIRED. The caller owns it.
-func (e *Encoder) Zero() []byte { return bytes.Clone(e.zero) }
 
 // Append appends to dst the row that object, one JSON object with optional white space around it,
 // stands for, and returns the extended slice. The row is a message without any framing; fields

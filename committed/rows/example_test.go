@@ -36,14 +36,3 @@ func Example() {
 	// 080710c0843d1a0909000000000000e03f <nil>
 	// line 2: items[1].price: wrong type: want FLOAT, got a string that is no number: "free"
 }
-
-func ExampleEncoder_Zero() {
-	schema, err := rows.ParseSchema([]byte(`[{"name": "id", "type": "INTEGER", "mode": "REQUIRED"}, {"name": "note", "type": "STRING"}]`))
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	enc, err := rows.Compile(schema)
-	fmt.Printf("%x %v\n", enc.Zero(), err)
-	// Output: 0800 <nil>
-}

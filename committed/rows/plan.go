@@ -143,27 +143,6 @@ func (r *record) lookup(name []byte) (int, bool) {
 	return i, ok
 }
 
-// appendZero appends the smallest message that has every REQUIRED field.
-func (r *record) appendZero(dst []byte) []byte {
-	for i := range r.fields {
-		f := &r.fields[i]
-		if !f.required {
-			continue
-		}
-		dst = protowire.AppendVarint(dst, f.tag)
-		switch f.column.kind {
-		case kindFloat:
-			dst = protowire.AppendFixed64(dst, 0)
-		case kindRecord:
-			start := len(dst)
-			dst = closeLength(f.record.appendZero(append(dst, 0)), start)
-		default: // a varint 0 and the length of an empty string are the same byte
-			dst = append(dst, 0)
-		}
-	}
-	return dst
-}
-
 // bitset has one bit per field of a record.
 type bitset []uint64
 

@@ -129,31 +129,6 @@ func TestDescriptor(t *testing.T) {
 	}
 }
 
-// The zero row is valid and has nothing but REQUIRED fields, all of them zero. The probe sends it: an
-// invalid one would be answered with a row error where the end of the stream is asked for.
-func TestZero(t *testing.T) {
-	schema, err := rows.ParseSchema([]byte(`[
-		{"name":"s","type":"STRING","mode":"REQUIRED"},{"name":"i","type":"INTEGER","mode":"REQUIRED"},{"name":"f","type":"FLOAT","mode":"REQUIRED"},
-		{"name":"b","type":"BOOL","mode":"REQUIRED"},{"name":"t","type":"TIMESTAMP","mode":"REQUIRED"},{"name":"d","type":"DATE","mode":"REQUIRED"},
-		{"name":"n","type":"STRING"},{"name":"l","type":"DATE","mode":"REPEATED"},
-		{"name":"r","type":"RECORD","mode":"REQUIRED","fields":[{"name":"x","type":"FLOAT","mode":"REQUIRED"},{"name":"y","type":"DATE"}]},
-		{"name":"o","type":"RECORD","fields":[{"name":"x","type":"FLOAT","mode":"REQUIRED"}]}]`))
-	require.NoError(t, err)
-	enc := compile(t, schema)
-	want := tree{"s": "", "i": int64(0), "f": uint64(0), "b": false, "t": int64(0), "d": int64(0), "r": tree{"x": uint64(0)}}
-	require.Equal(t, want, treeOf(schema.GetFields(), decode(t, message(t, enc), enc.Zero())))
-
-	enc.Zero()[0] = 0xff // the caller's own
-	decode(t, message(t, enc), enc.Zero())
-
-	require.Empty(t, compileJSON(t, everything).Zero())
-	for _, folder := range []string{"flights", "earthquakes", "movies"} {
-		enc := compile(t, schemaOf(t, folder))
-		require.NotEmpty(t, enc.Zero())
-		decode(t, message(t, enc), enc.Zero())
-	}
-}
-
 // RECORDs with the same fields share one message in the descriptor, at whatever level they are.
 func TestSharedRecordTypes(t *testing.T) {
 	schema, err := rows.ParseSchema([]byte(`[
