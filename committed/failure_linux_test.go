@@ -38,7 +38,7 @@ func TestLedgerFails(t *testing.T) {
 	before := b.append(p, 0, 2)
 	require.NoError(t, before[1].Stored(b.ctx()))
 	b.fill()
-	after := b.append(other, 0, 2)
+	after := b.appendUntil(ledger.ErrFailed, other, 0, 2)
 	e := b.requireStopped(other, committed.ErrUnknown)
 	require.ErrorIs(t, e, ledger.ErrFailed)
 	require.ErrorIs(t, e, unix.ENOSPC)
@@ -58,7 +58,7 @@ func TestLedgerFails(t *testing.T) {
 	if err == nil { // it is told with the result, or at once
 		b.requireStopped(idle, committed.ErrUnknown)
 	}
-	require.Len(t, b.ids(), 20)
+	require.NotEmpty(t, b.ids(), "the first has landed, the second may have been cut off")
 
 	require.ErrorIs(t, b.w.Close(b.ctx()), committed.ErrUnknown)
 	require.ErrorIs(t, b.led.Close(), ledger.ErrFailed)
@@ -66,7 +66,7 @@ func TestLedgerFails(t *testing.T) {
 	p = b.partition("a", true)
 	require.Len(t, p.Found(), 2)
 	require.NoError(t, p.Drain(b.ctx()))
-	require.Len(t, b.ids(), 20, "they had landed")
+	b.requireRows(20)
 	require.Nil(t, b.partition("b", true).Position())
 	b.requireSound()
 }

@@ -21,7 +21,7 @@ func TestForeignRowsBeforeTheFirst(t *testing.T) {
 		b := newBench(t, committed.Options{}, emulator.Options{})
 		p := b.partition("a", true)
 		foreign(n)(b)
-		results := b.append(p, 0, 3)
+		results := b.appendUntil(committed.ErrConflict, p, 0, 3)
 		e := b.requireStopped(p, committed.ErrConflict)
 		require.Equal(t, b.stream(0).Name, e.Stream)
 		require.EqualValues(t, 1, e.Epoch)
@@ -420,7 +420,7 @@ func TestBlockedWhileOpening(t *testing.T) {
 // If it fails, an append that comes while a stop waits for the ledger is accepted and
 // forgotten: whoever waits for its result waits for ever.
 func TestAppendWhileStopping(t *testing.T) {
-	judge, judged := make(chan struct{}), make(chan struct{})
+	judge, judged := make(chan struct{}), make(chan struct{}, 10)
 	busy, goOn := make(chan struct{}), make(chan struct{})
 	b := newBench(t, committed.Options{Events: committed.Events{Step: func(e committed.StepEvent) {
 		switch {
@@ -435,8 +435,8 @@ func TestAppendWhileStopping(t *testing.T) {
 			<-judge
 		}
 	}})
-	go func() { <-judged }() // the probe
 	p, other := b.partition("a", true), b.partition("busy", true)
+	<-judged // the probe
 	foreign(3)(b)
 	append1 := func(p *committed.Partition) *committed.Result {
 		r, err := p.Append(b.ctx(), committed.Batch{Rows: batch(0, 10).Rows})

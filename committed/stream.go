@@ -120,16 +120,17 @@ func (c *connection) send(rows block, offset int64) {
 		return
 	case err == nil:
 		c.wire.end(status.Error(codes.FailedPrecondition, "the client options bypass the writer's interceptors: option.WithGRPCConn is not supported"), nil)
-	case !c.wire.wasOpened(), c.wire.wasHungUp():
-		// Nobody may be reading the RPC, so nobody would tell.
+	case !c.wire.wasOpened():
 		c.wire.end(err, nil)
 	}
-	<-c.wire.over
+	<-c.wire.over // whoever reads the RPC tells, or close
 }
 
 // close frees what the connection holds. The RPC is ended first: managedwriter's
-// Close waits for a blocked send.
+// Close waits for a blocked send. It also stops reading, perhaps before it has come to
+// the RPC's end, so that the end is told here if nobody did.
 func (c *connection) close() {
 	c.wire.hangUp()
 	_ = c.ms.Close() // it returns io.EOF when all is well
+	c.wire.end(status.Error(codes.Canceled, "the connection was closed"), nil)
 }

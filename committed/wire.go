@@ -28,7 +28,7 @@ type wire struct {
 	grpc.EmptyCallOption
 	stream   string // the write stream's name
 	answered func(*storagepb.AppendRowsResponse)
-	ended    func(error, metadata.MD) // called once, after every answer
+	ended    func(error, metadata.MD) // called once, after every answer; close may come first
 	over     chan struct{}            // closed before ended is called
 
 	mu      sync.Mutex // guards what follows
@@ -116,13 +116,6 @@ func (w *wire) wasOpened() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.opened
-}
-
-// wasHungUp says that hangUp was called.
-func (w *wire) wasHungUp() bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.hungUp
 }
 
 // hangUp ends the RPC: a blocked send returns, what is in flight has no answer.

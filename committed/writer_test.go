@@ -187,6 +187,21 @@ func (b *bench) append(p *committed.Partition, from, to int64) []*committed.Resu
 	return results
 }
 
+// appendUntil is append to a partition that stops meanwhile, perhaps before it took them all.
+func (b *bench) appendUntil(stop error, p *committed.Partition, from, to int64) []*committed.Result {
+	b.t.Helper()
+	var results []*committed.Result
+	for i := from; i < to; i++ {
+		r, err := p.Append(b.ctx(), batch(i*10, i*10+10))
+		if err != nil {
+			require.ErrorIs(b.t, err, stop)
+			break
+		}
+		results = append(results, r)
+	}
+	return results
+}
+
 // requireLanded waits until each has landed.
 func (b *bench) requireLanded(results []*committed.Result) []committed.Ack {
 	b.t.Helper()
