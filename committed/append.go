@@ -22,13 +22,18 @@ type Batch struct {
 	// encoder doesn't break a replay. Zero: it is taken over Rows.
 	Digest ledger.Digest
 
+	// Dead are input rows of the batch that the encoder refused, in order: they become
+	// dead letters, durably, in the moment in which the batch lands. A batch may have
+	// nothing else.
+	Dead []ledger.Dead
+
 	// Parts are the producer appends that the batch carries, if several.
 	Parts []ledger.Part
 }
 
 // Append accepts a batch (B1). It waits for room in the window, which is all that
 // ctx bounds. If it returns an error, nothing was bound: ErrEmpty, ErrTooLarge,
-// ErrOutOfOrder, ErrClosed, why the partition stopped, or ctx's error. If not, the
+// ErrTooManyDead, ErrOutOfOrder, ErrClosed, why the partition stopped, or ctx's error. If not, the
 // batch lands unless the partition stops. The rows are copied; the positions must not
 // be changed any more.
 func (p *Partition) Append(ctx context.Context, b Batch) (*Result, error) {
@@ -39,27 +44,28 @@ func (p *Partition) Append(ctx context.Context, b Batch) (*Result, error) {
 	p.began(B1)
 	in := ledger.Intent{
 		Rows: int64(len(b.Rows)), Of: int64(len(b.Rows)), Bytes: size, Digest: b.Digest,
-		Before: b.After, After: b.Position, Parts: b.Parts,
+		Before: b.After, After: b.Position, Parts: b.Parts, Dead: b.Dead,
 		Schema: p.cfg.Schema.fingerprint, Encoder: p.cfg.Encoder,
 	}
-	if err := p.reserve(ctx, size); err != nil {
+	room := max(1, size+deadSize(b.Dead))
+	if err := p.reserve(ctx, room); err != nil {
 		return nil, err
 	}
 	rows := newBlock(b.Rows, size)
 	if in.Digest == (ledger.Digest{}) {
 		in.Digest = digestOf(rows)
 	}
-	if p.cfg.Replay == nil {
+	if p.cfg.Replay == nil && in.Rows > 0 {
 		if in.Payload, err = p.w.led.Freeze(rows.ReadOnlyData(), in.Of); err != nil {
 			rows.Free()
-			p.giveBack(size)
+			p.giveBack(room)
 			return nil, fmt.Errorf("store a batch of partition %q of %s: %w", p.key.Name, p.key.Table, err)
 		}
 	}
-	r, err := p.offer(in, rows)
+	r, err := p.offer(in, rows, room)
 	if err != nil {
 		rows.Free()
-		p.giveBack(size)
+		p.giveBack(room)
 		p.w.led.Release(in.Payload)
 		return nil, err
 	}
@@ -68,8 +74,11 @@ func (p *Partition) Append(ctx context.Context, b Batch) (*Result, error) {
 
 // check refuses what can never be appended, and returns the size of the rows.
 func (p *Partition) check(b Batch) (int64, error) {
-	if len(b.Rows) == 0 {
+	if len(b.Rows) == 0 && len(b.Dead) == 0 {
 		return 0, ErrEmpty
+	}
+	if err := checkDead(b.Dead); err != nil {
+		return 0, err
 	}
 	size := blockSize(b.Rows)
 	if size > p.limit {
@@ -142,8 +151,8 @@ func (p *Partition) wakeRoom() {
 	}
 }
 
-// offer gives the batch to the machine, in the order of the calls.
-func (p *Partition) offer(in ledger.Intent, rows block) (*Result, error) {
+// offer gives the batch, which has taken room in the window, to the machine, in the order of the calls.
+func (p *Partition) offer(in ledger.Intent, rows block, room int64) (*Result, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.machine.Stopped() && p.err == nil {
@@ -160,7 +169,10 @@ func (p *Partition) offer(in ledger.Intent, rows block) (*Result, error) {
 		return nil, fmt.Errorf("append to partition %q of %s: %w: the batch comes after %q, the partition is at %q",
 			p.key.Name, p.key.Table, ErrOutOfOrder, in.Before, at)
 	}
-	r := &Result{p: p, rows: rows, bytes: in.Bytes}
+	if dead := p.machine.Dead() + int64(len(in.Dead)); len(in.Dead) > 0 && dead > p.cfg.MaxDead {
+		return nil, fmt.Errorf("append to partition %q of %s: %w: it would have %d, at most %d", p.key.Name, p.key.Table, ErrTooManyDead, dead, p.cfg.MaxDead)
+	}
+	r := &Result{p: p, rows: rows, bytes: room}
 	p.results[p.machine.NextBatch()] = r
 	p.did(B1)
 	p.step(recovery.Event{Kind: recovery.Offered, Intent: in})

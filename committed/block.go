@@ -7,6 +7,7 @@ import (
 	"math/bits"
 	"sync"
 
+	"github.com/eowriter/eowriter/ledger"
 	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/encoding/protowire"
 )
@@ -44,21 +45,52 @@ func newBlock(rows [][]byte, size int64) block {
 	return mem.NewBuffer(b, blocks)
 }
 
-// divide returns the part of a block with rows [from, from+n), in memory of its own.
-func divide(b block, from, n int64) (block, error) {
-	data := b.ReadOnlyData()
-	start, end := 0, 0
-	for i := range from + n {
-		if i == from {
-			start = end
-		}
-		_, _, length := protowire.ConsumeField(data[end:])
+// divide returns an intent's rows of the block of its whole batch, in memory of its own.
+func divide(b block, in ledger.Intent) (block, error) {
+	data, part := b.ReadOnlyData(), mem.SliceBuffer(nil)
+	without := in.Without
+	for row, i := int64(0), int64(0); row < in.From+in.Rows; i++ {
+		_, _, length := protowire.ConsumeField(data)
 		if length < 0 {
 			return nil, fmt.Errorf("row %d of the batch: %w", i, protowire.ParseError(length))
 		}
-		end += length
+		switch {
+		case len(without) > 0 && without[0] == i:
+			without = without[1:]
+			row--
+		case row >= in.From:
+			part = append(part, data[:length]...)
+		}
+		data = data[length:]
+		row++
 	}
-	return mem.SliceBuffer(bytes.Clone(data[start:end])), nil
+	return part, nil
+}
+
+// rowsAt returns the serialized rows of a block with these indices.
+func rowsAt(b block, rows []int64) ([][]byte, error) {
+	at := make(map[int64]int, len(rows))
+	for i, row := range rows {
+		at[row] = i
+	}
+	found := make([][]byte, len(rows))
+	data := b.ReadOnlyData()
+	for i, left := int64(0), len(rows); left > 0; i++ {
+		_, _, n := protowire.ConsumeTag(data)
+		if n < 0 {
+			return nil, fmt.Errorf("row %d of the batch: %w", i, protowire.ParseError(n))
+		}
+		row, length := protowire.ConsumeBytes(data[n:])
+		if length < 0 {
+			return nil, fmt.Errorf("row %d of the batch: %w", i, protowire.ParseError(length))
+		}
+		if k, wanted := at[i]; wanted {
+			found[k] = bytes.Clone(row)
+			left--
+		}
+		data = data[n+length:]
+	}
+	return found, nil
 }
 
 // blockPool keeps the memory of blocks, in classes of 1, 1.5, 2, 3, 4, 6 … times

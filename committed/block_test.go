@@ -1,9 +1,11 @@
 package committed
 
 import (
+	"bytes"
 	"testing"
 
 	"cloud.google.com/go/bigquery/storage/apiv1/storagepb"
+	"github.com/eowriter/eowriter/ledger"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -93,16 +95,53 @@ func TestDivide(t *testing.T) {
 		whole := newBlock(rows, blockSize(rows))
 		defer whole.Free()
 		cut := rapid.Int64Range(1, n-1).Draw(t, "cut")
-		head, err := divide(whole, 0, cut)
+		head, err := divide(whole, ledger.Intent{Rows: cut, Of: n})
 		require.NoError(t, err)
-		tail, err := divide(whole, cut, n-cut)
+		tail, err := divide(whole, ledger.Intent{From: cut, Rows: n - cut, Of: n})
 		require.NoError(t, err)
 		require.Equal(t, whole.ReadOnlyData(), append(head.ReadOnlyData(), tail.ReadOnlyData()...))
 		got := &storagepb.ProtoRows{}
 		require.NoError(t, proto.Unmarshal(tail.ReadOnlyData(), got))
 		require.Len(t, got.SerializedRows, int(n-cut))
-		_, err = divide(whole, 0, n+1)
+		_, err = divide(whole, ledger.Intent{Rows: n + 1, Of: n + 1})
 		require.Error(t, err)
+	})
+}
+
+// If it fails, a row that the service refused is sent again, another is left out, or a
+// dead letter holds another row's content.
+func TestDivideWithout(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		rows := append(drawRows(t), []byte("last"))
+		whole := newBlock(rows, blockSize(rows))
+		defer whole.Free()
+		in := ledger.Intent{}
+		var kept, dropped [][]byte
+		for i, row := range rows {
+			if rapid.Bool().Draw(t, "refused") {
+				in.Without = append(in.Without, int64(i))
+				dropped = append(dropped, row)
+			} else {
+				kept = append(kept, row)
+			}
+		}
+		in.Of = int64(len(kept))
+		in.From = rapid.Int64Range(0, in.Of).Draw(t, "from")
+		in.Rows = rapid.Int64Range(0, in.Of-in.From).Draw(t, "rows")
+		part, err := divide(whole, in)
+		require.NoError(t, err)
+		got := &storagepb.ProtoRows{}
+		require.NoError(t, proto.Unmarshal(part.ReadOnlyData(), got))
+		require.Len(t, got.SerializedRows, int(in.Rows))
+		for i, row := range got.SerializedRows {
+			require.True(t, bytes.Equal(kept[in.From+int64(i)], row))
+		}
+		contents, err := rowsAt(whole, in.Without)
+		require.NoError(t, err)
+		require.Len(t, contents, len(dropped))
+		for i := range dropped {
+			require.True(t, bytes.Equal(dropped[i], contents[i]))
+		}
 	})
 }
 

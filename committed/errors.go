@@ -47,6 +47,10 @@ var (
 	ErrEmpty      = errors.New("batch has no rows")
 	ErrTooLarge   = errors.New("batch is too large for one append")
 	ErrOutOfOrder = errors.New("batch does not start at the partition's position")
+	// ErrTooManyDead: the batch's dead rows are more than PartitionConfig.MaxDead allows.
+	ErrTooManyDead = errors.New("too many dead letters")
+	// ErrUndelivered: dead letters wait in the ledger, so the partition can't be retired.
+	ErrUndelivered = errors.New("dead letters wait to be delivered")
 )
 
 // Error is why a partition stopped, in facts. errors.Is finds the sentinels above,
@@ -106,7 +110,11 @@ var advice = map[error]string{
 
 func stopError(key ledger.Key, c *recovery.Cause) error {
 	kind := kinds[c.Verdict]
-	if c.Verdict == recovery.Changed && !errors.Is(c.Err, ErrChanged) {
+	switch {
+	case c.Verdict != recovery.Changed || errors.Is(c.Err, ErrChanged):
+	case errors.Is(c.Err, ErrTooManyDead):
+		kind = ErrRefused
+	default:
 		kind = ErrSource
 	}
 	return &Error{

@@ -17,23 +17,36 @@ type PartitionConfig struct {
 	Name  string // 1 to 200 bytes of UTF-8 without control characters
 
 	Schema  *Schema
-	Encoder uint32 // version of the encoder that makes the rows
+	Encoder uint32 // version of the encoder that makes the rows; batches that an older one made and that have not landed are encoded anew
 
 	// Replay returns again the rows of a batch that was bound in an earlier run and
 	// has not landed. nil: the partition is frozen, the ledger keeps the rows.
 	Replay func(ctx context.Context, r Range) (Replayed, error)
+
+	// MaxDead is how many dead letters the partition may have, over all runs: rows that
+	// the encoder (Batch.Dead) or the service refused, which the ledger keeps until they
+	// are delivered (Ledger.Letters, Ledger.Deliver). 0: a row that the service refuses
+	// stops the partition with ErrRefused.
+	MaxDead int64
 }
 
 // Range asks a source for exactly the rows between two positions.
 type Range struct {
 	Before, After []byte
-	Rows          int64
+	Rows          int64 // as many as were bound; -1: as many as the encoder makes of them now
 }
 
 // Replayed are rows that a source gave again.
 type Replayed struct {
 	Rows   [][]byte
 	Digest ledger.Digest // as in Batch
+
+	// Dead are what the encoder refuses of them, as in Batch. They count only when
+	// Range.Rows is -1; otherwise the ledger has them.
+	Dead []ledger.Dead
+
+	// Originals, if not nil, has each of Rows as the source has it, for dead letters.
+	Originals [][]byte
 }
 
 // Partition is an ordered sequence of batches into one table, each landing exactly
@@ -147,6 +160,7 @@ func (p *Partition) Close(ctx context.Context) error {
 
 // Retire ends the partition for good: when everything has landed its stream is
 // finalized and the ledger forgets the partition, its position too. It returns
+// ErrUndelivered, and the partition goes on, while dead letters wait in the ledger;
 // ErrClosed after Close, why the partition stopped if that comes first, or ctx's
 // error: then the next start finishes what was begun.
 func (p *Partition) Retire(ctx context.Context) error {
@@ -156,9 +170,17 @@ func (p *Partition) Retire(ctx context.Context) error {
 		return p.refusal()
 	}
 	p.closing = true
+	p.mu.Unlock()
+	err := p.undelivered(ctx)
+	p.mu.Lock()
+	if err != nil {
+		p.closing = p.closed
+		p.mu.Unlock()
+		return err
+	}
 	p.step(recovery.Event{Kind: recovery.Retire})
 	p.mu.Unlock()
-	err := wait(ctx, p.stopped)
+	err = wait(ctx, p.stopped)
 	if err == nil {
 		err = p.Err()
 	}
@@ -167,6 +189,18 @@ func (p *Partition) Retire(ctx context.Context) error {
 	p.w.forget(p)
 	if isRetired(err) {
 		return nil
+	}
+	return err
+}
+
+// undelivered waits until nothing is open and says whether dead letters wait then.
+func (p *Partition) undelivered(ctx context.Context) error {
+	if err := p.Drain(ctx); err != nil {
+		return err
+	}
+	part, _, err := p.w.led.Partition(p.key)
+	if err == nil && part.Delivered < part.Dead {
+		err = fmt.Errorf("retire partition %q of %s: %w: %d of %d", p.key.Name, p.key.Table, ErrUndelivered, part.Dead-part.Delivered, part.Dead)
 	}
 	return err
 }

@@ -37,7 +37,7 @@ func (p *Partition) perform(a recovery.Action) {
 	case recovery.Acknowledge: // B6
 		p.began(B6)
 		p.running++
-		p.w.led.Acknowledge(p.id, a.Epoch, a.End, p.onAcknowledged)
+		p.w.led.Acknowledge(p.id, a.Epoch, a.Number, a.End, p.onAcknowledged)
 	case recovery.Stored:
 		p.results[a.Batch].stored()
 	case recovery.Landed: // B7

@@ -217,15 +217,19 @@ func TestSchemaChangesBetweenStarts(t *testing.T) {
 		b.requireRows(60)
 		for i, got := range b.srv.Rows(table) {
 			want := narrow.Descriptor()
-			if i >= 50 {
-				want = wide.Descriptor()
+			if i >= 50 || i >= 20 && !frozen {
+				want = wide.Descriptor() // not landed, so encoded anew
 			}
 			require.True(t, proto.Equal(want, got.Descriptor), "row %d", i)
 			values, err := got.Values()
 			require.NoError(t, err)
 			require.Equal(t, i >= 50, values["note"] == "new", "row %d", i)
 		}
-		require.Len(t, b.srv.Streams(table)[1:], 1)
+		if frozen {
+			require.Len(t, b.srv.Streams(table)[1:], 1)
+		} else {
+			require.Len(t, b.srv.Streams(table)[1:], 2, "on a stream of their own: the old offsets were bound to other bytes")
+		}
 		b.requireSound()
 	}
 }

@@ -50,6 +50,8 @@ func (p *Partition) call(a recovery.Action) (recovery.Event, bool) {
 		return p.connect(a), true
 	case recovery.Create:
 		return p.create(a), true
+	case recovery.Examine:
+		return p.examine(a)
 	default:
 		return p.finalize(a), true
 	}
@@ -68,9 +70,9 @@ func (p *Partition) send(a recovery.Action) (recovery.Event, bool) {
 	if rows == nil {
 		rows, err = p.again(a)
 	}
-	if err == nil && a.Intent.Rows < a.Intent.Of {
+	if err == nil && (a.Intent.Rows < a.Intent.Of || len(a.Intent.Without) > 0) {
 		whole := rows
-		rows, err = divide(whole, a.Intent.From, a.Intent.Rows)
+		rows, err = divide(whole, a.Intent)
 		whole.Free()
 	}
 	if err == nil {
@@ -141,19 +143,26 @@ func (p *Partition) fetch(in ledger.Intent) (block, error) {
 		content, err := p.w.led.Frozen(in.Payload)
 		return mem.SliceBuffer(content), err
 	}
-	got, err := p.cfg.Replay(p.ctx, Range{Before: in.Before, After: in.After, Rows: in.Of})
+	rows, _, err := p.replay(in, in.Of+int64(len(in.Without)))
+	return rows, err
+}
+
+// replay asks the source for a batch of a replayable partition again: so many rows, or
+// with -1 as many as there are.
+func (p *Partition) replay(in ledger.Intent, n int64) (block, Replayed, error) {
+	got, err := p.cfg.Replay(p.ctx, Range{Before: in.Before, After: in.After, Rows: n})
 	if err != nil {
-		return nil, err
+		return nil, got, err
 	}
 	rows, digest := newBlock(got.Rows, blockSize(got.Rows)), got.Digest
 	if digest == (ledger.Digest{}) {
 		digest = digestOf(rows)
 	}
-	if digest != in.Digest || int64(len(got.Rows)) != in.Of {
+	if digest != in.Digest || n >= 0 && int64(len(got.Rows)) != n {
 		rows.Free()
-		return nil, fmt.Errorf("%w: %d rows with digest %x, bound are %d with %x", ErrChanged, len(got.Rows), digest, in.Of, in.Digest)
+		return nil, got, fmt.Errorf("%w: %d rows with digest %x, bound are %d with %x", ErrChanged, len(got.Rows), digest, in.Of+int64(len(in.Without)), in.Digest)
 	}
-	return rows, nil
+	return rows, got, nil
 }
 
 // connect opens a connection in place of the one before. It waits for its turn if

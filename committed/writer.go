@@ -119,6 +119,7 @@ func (w *Writer) newPartition(key ledger.Key, cfg PartitionConfig) *Partition {
 		limit: w.opt.MaxRequestBytes - int64(len(cfg.Schema.serialized)) - int64(len(key.Table)) - int64(len(key.Name)) - 512,
 		machine: recovery.New(recovery.Options{
 			Key: key, Mode: mode, Schema: cfg.Schema.fingerprint, Descriptor: cfg.Schema.serialized, Encoder: cfg.Encoder,
+			MaxDead: cfg.MaxDead,
 		}),
 		results: map[uint64]*Result{},
 		timers:  map[*time.Timer]struct{}{},

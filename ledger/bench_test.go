@@ -41,7 +41,7 @@ func BenchmarkBindAcknowledge(b *testing.B) {
 			for n := range int64(b.N / partitions) {
 				room <- struct{}{}
 				next := fmt.Appendf(nil, "file:%012d", n)
-				in := Intent{Start: n * 100, Rows: 100, Of: 100, Bytes: 10_000, Digest: digest,
+				in := Intent{Number: uint64(n), Start: n * 100, Rows: 100, Of: 100, Bytes: 10_000, Digest: digest,
 					Before: position, After: next, Schema: schema, Encoder: 1}
 				position = next
 				end := in.End()
@@ -49,7 +49,7 @@ func BenchmarkBindAcknowledge(b *testing.B) {
 					if err != nil {
 						panic(err)
 					}
-					l.Acknowledge(id, 1, end, acknowledged)
+					l.Acknowledge(id, 1, uint64(n), end, acknowledged)
 				})
 			}
 			for range window {
@@ -92,12 +92,12 @@ func benchmarkFreeze(b *testing.B, rows [][]byte) {
 		room <- struct{}{}
 		payload, err := freeze(l, rows)
 		require.NoError(b, err)
-		in := Intent{Start: i * n, Rows: n, Of: n, Schema: schema, Payload: payload}
+		in := Intent{Number: uint64(i), Start: i * n, Rows: n, Of: n, Schema: schema, Payload: payload}
 		l.Bind(p.ID, 1, in, func(err error) {
 			if err != nil {
 				panic(err)
 			}
-			l.Acknowledge(p.ID, 1, in.End(), func(error) { <-room })
+			l.Acknowledge(p.ID, 1, in.Number, in.End(), func(error) { <-room })
 		})
 	}
 	for range cap(room) {

@@ -5,8 +5,9 @@ import "fmt"
 // Bind makes durable that the offsets [in.Start, in.End()) of the partition's
 // stream belong to exactly in's batch (step B2, invariant 1).
 //
-// The batch is bound whole: in.From is 0 and in.Of is in.Rows; parts of a batch
-// come only from Settle. in.Start must be the partition's Next, in.Schema known to
+// The batch is bound whole: in.From is 0 and in.Of is in.Rows; parts of a batch, and
+// batches without some of their rows, come only from Settle. in.Start must be the
+// partition's Next, in.Number above that of the newest open intent, in.Schema known to
 // the ledger, and in.Before the position reached by the batch before (compared
 // when the partition is replayable or in.Before is not nil). A frozen partition's
 // intent carries the payload that Freeze returned, and the payload belongs to the
@@ -23,7 +24,7 @@ import "fmt"
 func (l *Ledger) Bind(id ID, epoch uint64, in Intent, done func(error)) {
 	w := &bindWrite{id: id, epoch: epoch, in: in, done: done}
 	if w.bad = badIntent(&in); w.bad == "" {
-		w.key = makeNumbers(id, uint64(in.Start))
+		w.key = makeNumbers(id, in.Number)
 		w.record = appendIntent(nil, &w.key, &w.in)
 	}
 	l.queue.submit(w)
@@ -70,7 +71,7 @@ func (w *bindWrite) check(t *transaction, p *partition) string {
 	if w.in.Start != p.record.Next {
 		return fmt.Sprintf("offset %d is not the next, which is %d", w.in.Start, p.record.Next)
 	}
-	if w.in.From != 0 || w.in.Rows != w.in.Of {
+	if w.in.From != 0 || w.in.Rows != w.in.Of || len(w.in.Without) > 0 {
 		return "only whole batches are bound"
 	}
 	var prev *Intent
@@ -89,19 +90,20 @@ func (w *bindWrite) check(t *transaction, p *partition) string {
 	return ""
 }
 
-// Acknowledge removes every open intent that ends at or below end, which must be
-// the end of one, and moves Acked, the position and the last append in the same
-// transaction (step B6, invariant 4). The payloads of the removed intents are free
-// after it. For done, see Bind.
-func (l *Ledger) Acknowledge(id ID, epoch uint64, end int64, done func(error)) {
-	l.queue.submit(&acknowledgeWrite{id: id, epoch: epoch, end: end, done: done})
+// Acknowledge removes the oldest open intents up to the one with this number, which
+// must end at end, and moves Acked, the position and the last append in the same
+// transaction (step B6, invariant 4). Their dead rows become letters in it, and their
+// payloads are free after it. For done, see Bind.
+func (l *Ledger) Acknowledge(id ID, epoch uint64, number uint64, end int64, done func(error)) {
+	l.queue.submit(&acknowledgeWrite{id: id, epoch: epoch, number: number, end: end, done: done})
 }
 
 type acknowledgeWrite struct {
-	id    ID
-	epoch uint64
-	end   int64
-	done  func(error)
+	id     ID
+	epoch  uint64
+	number uint64
+	end    int64
+	done   func(error)
 }
 
 func (w *acknowledgeWrite) finish(err error) { w.done(err) }
@@ -114,12 +116,18 @@ func (w *acknowledgeWrite) apply(t *transaction) error {
 	if p.record.Seal != nil {
 		return p.refuse("acknowledge", w.epoch, "the stream is sealed: its final count decides")
 	}
-	n, ok := p.below(w.end)
-	if !ok || n == 0 {
+	n := 0
+	for n < len(p.open) && p.open[n].Number <= w.number {
+		n++
+	}
+	if n == 0 || p.open[n-1].Number != w.number || p.open[n-1].End() != w.end {
 		return p.refuse("acknowledge", w.epoch, fmt.Sprintf(
-			"%d is not the end of an open intent in [%d, %d)", w.end, p.record.Acked, p.record.Next))
+			"no open intent in [%d, %d) has the number %d and ends at %d", p.record.Acked, p.record.Next, w.number, w.end))
 	}
 	if err := t.deleteIntents(p, n); err != nil {
+		return err
+	}
+	if err := t.bury(p, n); err != nil {
 		return err
 	}
 	p.acknowledge(n)

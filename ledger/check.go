@@ -28,7 +28,7 @@ func readContents(tx *bbolt.Tx) (*contents, error) {
 	if err := c.readHead(tx); err != nil {
 		return nil, err
 	}
-	if err := errors.Join(c.readSchemas(tx), c.readPartitions(tx), c.readOpen(tx), c.readRetired(tx)); err != nil {
+	if err := errors.Join(c.readSchemas(tx), c.readPartitions(tx), c.readOpen(tx), c.readRetired(tx), c.readLetters(tx)); err != nil {
 		return nil, err
 	}
 	c.checkPartitions()
@@ -172,7 +172,7 @@ func (c *contents) payloads() map[Payload]reference {
 	for _, p := range c.partitions {
 		for i := range p.open {
 			if in := &p.open[i]; in.Payload.Segment != 0 {
-				used[in.Payload] = reference{intents: used[in.Payload].intents + 1, rows: in.Of}
+				used[in.Payload] = reference{intents: used[in.Payload].intents + 1, rows: in.whole()}
 			}
 		}
 	}
@@ -208,8 +208,8 @@ func (l *Ledger) Check() ([]Violation, error) {
 
 func (l *Ledger) checkFrame(in *Intent) error {
 	_, rows, err := l.segments.get(in.Payload)
-	if err == nil && rows != in.Of {
-		err = fmt.Errorf("%w: %d frozen rows for a batch of %d", ErrCorrupt, rows, in.Of)
+	if err == nil && rows != in.whole() {
+		err = fmt.Errorf("%w: %d frozen rows for a batch of %d", ErrCorrupt, rows, in.whole())
 	}
 	return err
 }
@@ -218,7 +218,7 @@ func (l *Ledger) checkFrame(in *Intent) error {
 // Check ran has given its segment away.
 func (l *Ledger) stillOpen(id ID, in *Intent) bool {
 	open := false
-	key := makeNumbers(id, uint64(in.Start))
+	key := makeNumbers(id, in.Number)
 	err := l.view(func(tx *bbolt.Tx) error {
 		value, err := get(tx, intentBucket, key[:])
 		if err != nil || value == nil {

@@ -81,8 +81,8 @@ func TestRefusalIsAlone(t *testing.T) {
 	l.Bind(p.ID, 1, batch(0, 0, 5), tell)
 	l.Bind(p.ID, 1, batch(0, 0, 5), tell) // bound already
 	l.Bind(p.ID, 1, batch(5, 5, 5), tell)
-	l.Acknowledge(p.ID, 1, 5, tell) // bound in the same group: still right
-	l.Acknowledge(p.ID, 2, 10, tell)
+	l.Acknowledge(p.ID, 1, 5, 5, tell) // bound in the same group: still right
+	l.Acknowledge(p.ID, 2, 10, 10, tell)
 	close(hold)
 	require.NoError(t, <-results)
 	refused(t, <-results, "not the next")
@@ -185,7 +185,7 @@ func TestClose(t *testing.T) {
 	var locked sync.Mutex
 	locked.Lock()
 	late := make(chan error, 1)
-	l.Acknowledge(p.ID, 1, 1, func(err error) { locked.Lock(); late <- err })
+	l.Acknowledge(p.ID, 1, 1, 1, func(err error) { locked.Lock(); late <- err })
 	locked.Unlock()
 	err := <-late
 	require.ErrorIs(t, err, ErrClosed)

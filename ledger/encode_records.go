@@ -15,6 +15,7 @@ var (
 	intentBucket    = []byte("intents")
 	schemaBucket    = []byte("schemas")
 	retiredBucket   = []byte("retired")
+	letterBucket    = []byte("letters")
 )
 
 var (
@@ -23,6 +24,7 @@ var (
 	intentTag    = makeTag("i")
 	schemaTag    = makeTag("s")
 	retiredTag   = makeTag("r")
+	letterTag    = makeTag("l")
 )
 
 // Keys of the head bucket.
@@ -54,7 +56,8 @@ func parsePartitionKey(b []byte) (Key, error) {
 	return Key{Table: string(table), Name: string(name)}, nil
 }
 
-// numbers is the key of an intent (ID, start) and of a retired stream (ID, epoch).
+// numbers is the key of an intent and of a letter (ID, number), and of a retired
+// stream (ID, epoch).
 type numbers [12]byte
 
 func makeNumbers(id ID, n uint64) (k numbers) {
@@ -132,6 +135,8 @@ func appendPartition(b []byte, key []byte, p *Partition) []byte {
 	b = append(b, p.Schema[:]...)
 	b = binary.AppendUvarint(b, uint64(p.Encoder))
 	b = appendInt(b, p.Rows)
+	b = appendInt(b, p.Dead)
+	b = appendInt(b, p.Delivered)
 	b = appendTime(b, p.Created)
 	b = appendTime(b, p.Updated)
 	b = appendLast(b, p.Last)
@@ -160,6 +165,8 @@ func parsePartition(key, value []byte) (p Partition, err error) {
 	p.Schema = d.hash()
 	p.Encoder = d.uint32()
 	p.Rows = d.int()
+	p.Dead = d.int()
+	p.Delivered = d.int()
 	p.Created = d.time()
 	p.Updated = d.time()
 	p.Last = d.last()
@@ -247,6 +254,7 @@ func appendIntent(b []byte, key *numbers, in *Intent) []byte {
 	}
 	from := len(b)
 	b = append(b, recordVersion)
+	b = appendInt(b, in.Start)
 	b = appendInt(b, in.Rows)
 	b = appendInt(b, in.Bytes)
 	b = append(b, in.Digest[:]...)
@@ -270,6 +278,14 @@ func appendIntent(b []byte, key *numbers, in *Intent) []byte {
 		b = appendInt(b, in.Payload.Length)
 		b = binary.LittleEndian.AppendUint64(b, in.Payload.Frame)
 	}
+	b = binary.AppendUvarint(b, uint64(len(in.Without)))
+	for _, row := range in.Without {
+		b = appendInt(b, row)
+	}
+	b = binary.AppendUvarint(b, uint64(len(in.Dead)))
+	for i := range in.Dead {
+		b = appendDead(b, &in.Dead[i])
+	}
 	return appendSum(b, from, intentTag, key[:])
 }
 
@@ -278,15 +294,11 @@ func parseIntent(key, value []byte) (id ID, in Intent, err error) {
 	if err != nil {
 		return 0, in, err
 	}
-	id, start, err := parseNumbers(key)
-	if err != nil {
+	if id, in.Number, err = parseNumbers(key); err != nil {
 		return 0, in, err
 	}
-	if start > maxOffset {
-		return 0, in, fmt.Errorf("%w: an intent's offset", ErrCorrupt)
-	}
 	d := decoder{b: body}
-	in.Start = int64(start)
+	in.Start = d.int()
 	in.Rows = d.int()
 	in.Bytes = d.int()
 	in.Digest = d.hash()
@@ -307,8 +319,20 @@ func parseIntent(key, value []byte) (id ID, in Intent, err error) {
 		in.Payload.Length = d.int()
 		in.Payload.Frame = d.fixed64()
 	}
-	if in.Rows > maxOffset || in.From > maxOffset || in.Of > maxOffset {
-		d.fail(errors.New("an intent's rows"))
+	if n := d.count(1); n > 0 {
+		in.Without = make([]int64, n)
+		for i := range in.Without {
+			in.Without[i] = d.int()
+		}
+	}
+	if n := d.count(20); n > 0 {
+		in.Dead = make([]Dead, n)
+		for i := range in.Dead {
+			in.Dead[i] = d.dead()
+		}
+	}
+	if in.Start > maxOffset || in.Rows > maxOffset || in.From > maxOffset || in.Of > maxOffset {
+		d.fail(errors.New("an intent's offsets"))
 	}
 	return id, in, d.end()
 }

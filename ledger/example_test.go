@@ -47,7 +47,7 @@ func Example() {
 
 	// AppendRows at offset 0; its answer says that the rows have landed.
 
-	led.Acknowledge(p.ID, p.Epoch, 2, func(err error) { durable <- err })
+	led.Acknowledge(p.ID, p.Epoch, 0, 2, func(err error) { durable <- err })
 	fmt.Println("acknowledged:", <-durable)
 
 	p, open, err := led.Partition(key)

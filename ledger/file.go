@@ -154,7 +154,7 @@ func create(path string) error {
 
 // fill writes what an empty ledger holds.
 func fill(tx *bbolt.Tx) error {
-	for _, name := range [][]byte{headBucket, partitionBucket, intentBucket, schemaBucket, retiredBucket} {
+	for _, name := range [][]byte{headBucket, partitionBucket, intentBucket, schemaBucket, retiredBucket, letterBucket} {
 		if _, err := tx.CreateBucket(name); err != nil {
 			return err
 		}

@@ -82,7 +82,7 @@ func TestFullDiskForRows(t *testing.T) {
 		if payload, err = freeze(l, rowsOf(n)); err != nil {
 			break
 		}
-		require.NoError(t, bind(l, p.ID, 1, Intent{Start: n * 3, Rows: 3, Of: 3, Schema: schema, Payload: payload}), fmt.Sprint(n))
+		require.NoError(t, bind(l, p.ID, 1, Intent{Number: uint64(n*3 + 3), Start: n * 3, Rows: 3, Of: 3, Schema: schema, Payload: payload}), fmt.Sprint(n))
 	}
 	require.ErrorIs(t, err, unix.ENOSPC)
 	require.ErrorContains(t, err, l.Path())

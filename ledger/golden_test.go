@@ -20,17 +20,19 @@ func samples() (h head, p Partition, in Intent, r Retired) {
 	p = Partition{
 		ID: 70000, Key: Key{Table: "projects/p/datasets/d/tables/t", Name: "orders-0"}, Mode: Frozen,
 		Owner: owner, Epoch: 3, Stream: "streams/3", Acked: 1000, Next: 1500, Position: []byte("position"),
-		Schema: Fingerprint{1, 2, 3}, Encoder: 7, Rows: 123456, Created: at, Updated: at.Add(time.Hour),
+		Schema: Fingerprint{1, 2, 3}, Encoder: 7, Rows: 123456, Dead: 400, Delivered: 398, Created: at, Updated: at.Add(time.Hour),
 		Last: &Append{Before: []byte{}, After: []byte("position"), Digest: Digest{9}, Stream: "streams/3", Epoch: 3, Offset: 500, Rows: 500},
 		Seal: &Seal{Successor: "streams/4", Owner: owner, Reason: RowErrors, Detail: "detail",
 			Rejected: []Rejected{{Offset: 1200, Message: "bad"}, {Offset: 1201}}, At: at},
 		Halt: &Halt{Cause: Conflict, Offset: 1300, Detail: "seen", At: at.Add(time.Minute)},
 	}
 	in = Intent{
-		Start: 1000, Rows: 300, Bytes: 750_000, Digest: Digest{4, 5}, From: 200, Of: 500, Before: []byte("b"), After: []byte("a"),
+		Number: 1000, Start: 1100, Rows: 300, Bytes: 750_000, Digest: Digest{4, 5}, From: 198, Of: 498, Before: []byte("b"), After: []byte("a"),
 		Schema: Fingerprint{6}, Encoder: 8,
 		Parts:   []Part{{Rows: 200, Digest: Digest{7}}, {Rows: 300, Before: []byte{}, After: []byte("x")}},
 		Payload: Payload{Segment: 2, Offset: 8192, Length: 751_000, Frame: 0x1122334455667788},
+		Without: []int64{3, 499},
+		Dead:    []Dead{{Row: 1, Reason: "price: not a number", Content: []byte("{}")}, {Row: 4, Service: true, Reason: "r"}, {Row: 501, Service: true, Content: []byte{8, 1}, Schema: Fingerprint{6}}},
 	}
 	r = Retired{Key: p.Key, Epoch: 2, Stream: "streams/2", Rows: -1, Reason: Expired, At: at}
 	return h, p, in, r
@@ -40,7 +42,8 @@ func samples() (h head, p Partition, in Intent, r Retired) {
 // format's version must grow, and the old one must still be read.
 func TestGolden(t *testing.T) {
 	h, p, in, r := samples()
-	intentKey, retiredKey := makeNumbers(70000, 1000), makeNumbers(70000, 2)
+	intentKey, retiredKey, letterKey := makeNumbers(70000, 1000), makeNumbers(70000, 2), makeNumbers(70000, 399)
+	letter := Letter{Number: 399, Before: in.Before, After: in.After, At: r.At, Dead: in.Dead[0]}
 	partition := partitionKey(p.Key)
 	frame := filepath.Join(t.TempDir(), "frame")
 	f, err := os.Create(frame)
@@ -63,6 +66,7 @@ func TestGolden(t *testing.T) {
 		"intent":      append(intentKey[:12:12], appendIntent(nil, &intentKey, &in)...),
 		"schema":      append(schema[:16:16], appendSchema(nil, &schema, descriptor)...),
 		"retired":     append(retiredKey[:12:12], appendRetired(nil, &retiredKey, &r)...),
+		"letter":      append(letterKey[:12:12], appendLetter(nil, &letterKey, &letter)...),
 		"frame":       framed[:length],
 		"digest":      digest[:],
 		"incarnation": companionText(h.ID, 300),
@@ -107,9 +111,13 @@ func TestRoundTrip(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, ID(70000), id)
 		require.Equal(t, in, gotIntent)
-		in.Parts, in.Payload, in.Before = nil, Payload{}, nil
+		in.Parts, in.Payload, in.Before, in.Without, in.Dead = nil, Payload{}, nil, nil, nil
 	}
 	k = makeNumbers(70000, 2)
+	letter := Letter{Number: 2, After: []byte{}, At: r.At, Dead: Dead{Row: 9, Content: []byte{}}}
+	_, gotLetter, err := parseLetter(k[:], appendLetter(nil, &k, &letter))
+	require.NoError(t, err)
+	require.Equal(t, letter, gotLetter)
 	_, gotRetired, err := parseRetired(k[:], appendRetired(nil, &k, &r))
 	require.NoError(t, err)
 	require.Equal(t, r, gotRetired)
@@ -139,6 +147,7 @@ func FuzzRecords(f *testing.F) {
 	f.Add(appendPartition(nil, key, &p))
 	f.Add(appendIntent(nil, &intentKey, &in))
 	f.Add(appendRetired(nil, &retiredKey, &r))
+	f.Add(appendLetter(nil, &intentKey, &Letter{Number: 2, Dead: Dead{Row: 1, Reason: "r", Content: []byte("c")}}))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if len(b) < 4 {
 			return
@@ -160,6 +169,11 @@ func FuzzRecords(f *testing.F) {
 			require.NoError(t, err)
 			require.Equal(t, got, again)
 			(&partition{open: []Intent{got}}).verify()
+		}
+		if _, got, err := parseLetter(intentKey[:], record(letterTag, intentKey[:])); err == nil {
+			_, again, err := parseLetter(intentKey[:], appendLetter(nil, &intentKey, &got))
+			require.NoError(t, err)
+			require.Equal(t, got, again)
 		}
 		if _, got, err := parseRetired(retiredKey[:], record(retiredTag, retiredKey[:])); err == nil {
 			_, again, err := parseRetired(retiredKey[:], appendRetired(nil, &retiredKey, &got))

@@ -95,8 +95,9 @@ func bind(l *Ledger, id ID, epoch uint64, in Intent) error {
 	return wait(func(done func(error)) { l.Bind(id, epoch, in, done) })
 }
 
+// acknowledge is for intents whose number is their end, as batch makes them.
 func acknowledge(l *Ledger, id ID, epoch uint64, end int64) error {
-	return wait(func(done func(error)) { l.Acknowledge(id, epoch, end, done) })
+	return wait(func(done func(error)) { l.Acknowledge(id, epoch, uint64(end), end, done) })
 }
 
 func seal(l *Ledger, id ID, epoch uint64, s Seal) error {
@@ -146,7 +147,7 @@ func pos(n int64) []byte {
 // over all epochs: rows [at, at+n), bound at start.
 func batch(start, at, n int64) Intent {
 	return Intent{
-		Start: start, Rows: n, Of: n, Bytes: n * 10, Before: pos(at), After: pos(at + n),
+		Number: uint64(start + n), Start: start, Rows: n, Of: n, Bytes: n * 10, Before: pos(at), After: pos(at + n),
 		Digest: DigestOf([][]byte{pos(at), pos(at + n)}), Schema: schema, Encoder: 1,
 	}
 }

@@ -20,7 +20,7 @@ func keepWriting(l *Ledger) error {
 		if err != nil {
 			return err
 		}
-		in := Intent{Start: i * 3, Rows: 3, Of: 3, Digest: DigestOf(rowsOf(i)), Schema: schema, Payload: payload}
+		in := Intent{Number: uint64(i*3 + 3), Start: i * 3, Rows: 3, Of: 3, Digest: DigestOf(rowsOf(i)), Schema: schema, Payload: payload}
 		if err := bind(l, p.ID, 1, in); err != nil {
 			return err
 		}

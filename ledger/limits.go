@@ -15,7 +15,9 @@ const (
 	maxParts      = 10_000   // of one batch
 	maxDetail     = 4 << 10  // bytes of Seal.Detail and Halt.Detail
 	maxRejected   = 100_000  // rows named in a seal
-	maxMessage    = 4 << 10  // bytes of Rejected.Message
+	maxMessage    = 4 << 10  // bytes of Rejected.Message and Dead.Reason
+	maxDead       = 10 << 20 // dead rows of one batch
+	maxContent    = 32 << 20 // bytes of Dead.Content
 	maxDescriptor = 8 << 20  // bytes; AppendRows carries it, and ends at 10 MiB
 	maxOffset     = 1 << 62  // where the probe appends: real rows stay below
 	maxFile       = 2<<30 - 1
@@ -54,8 +56,10 @@ func badStream(name string) string {
 // badIntent says what is wrong with an intent by itself.
 func badIntent(in *Intent) string {
 	switch {
-	case in.Start < 0 || in.Rows <= 0 || in.Start > maxOffset-in.Rows:
+	case in.Start < 0 || in.Rows < 0 || in.Start > maxOffset-in.Rows:
 		return fmt.Sprintf("offsets [%d, %d+%d) are no range below 2^62", in.Start, in.Start, in.Rows)
+	case in.Rows == 0 && len(in.Dead) == 0:
+		return "an intent without rows and without dead letters"
 	case in.From < 0 || in.Of > maxOffset || in.From > in.Of-in.Rows:
 		return fmt.Sprintf("rows [%d, %d+%d) are not inside a batch of %d", in.From, in.From, in.Rows, in.Of)
 	case in.Bytes < 0:
@@ -69,17 +73,49 @@ func badIntent(in *Intent) string {
 	case in.Payload.Offset < 0 || in.Payload.Length < 0:
 		return "a payload at a negative place"
 	}
+	if bad := badDead(in); bad != "" {
+		return bad
+	}
 	return badParts(in)
+}
+
+func badDead(in *Intent) string {
+	if len(in.Dead) == 0 && len(in.Without) == 0 {
+		return ""
+	}
+	switch {
+	case len(in.Dead) > maxDead || len(in.Without) > maxDead:
+		return fmt.Sprintf("more than %d dead rows", maxDead)
+	case len(in.Dead) > 0 && !in.ends():
+		return "dead letters before the batch's last part"
+	case in.ends() && len(in.Dead) < len(in.Without):
+		return "refused rows that are no dead letters"
+	}
+	for i := range in.Dead {
+		d := &in.Dead[i]
+		switch {
+		case d.Row < 0 || i > 0 && d.Row <= in.Dead[i-1].Row:
+			return "the dead rows are not in order"
+		case len(d.Reason) > maxMessage || len(d.Content) > maxContent:
+			return fmt.Sprintf("dead row %d has a reason of more than %d or a content of more than %d bytes", d.Row, maxMessage, maxContent)
+		}
+	}
+	for i, row := range in.Without {
+		if row < 0 || row >= in.whole() || i > 0 && row <= in.Without[i-1] {
+			return "the refused rows are not in order inside the batch"
+		}
+	}
+	return ""
 }
 
 func badParts(in *Intent) string {
 	if len(in.Parts) == 0 {
 		return ""
 	}
-	left := in.Of
+	left := in.whole()
 	for i := range in.Parts {
 		p := &in.Parts[i]
-		if p.Rows <= 0 || p.Rows > left {
+		if p.Rows < 0 || p.Rows > left {
 			return fmt.Sprintf("the rows of part %d don't fit the batch", i)
 		}
 		if len(p.Before) > maxPosition || len(p.After) > maxPosition {

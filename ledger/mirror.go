@@ -56,7 +56,7 @@ func (p *partition) acknowledge(n int) {
 		r.Rows += in.Rows
 		r.Acked = in.End()
 		r.Position = reach(in, r.Position)
-		if in.From+in.Rows == in.Of {
+		if in.ends() {
 			last = in
 		}
 	}
@@ -78,7 +78,9 @@ func (p *partition) acknowledge(n int) {
 // compared, and a nil After moves nothing.
 func follows(prev, in *Intent, reached []byte, mode Mode) string {
 	switch {
-	case prev != nil && prev.From+prev.Rows < prev.Of:
+	case prev != nil && in.Number <= prev.Number:
+		return fmt.Sprintf("intent %d comes after intent %d", in.Number, prev.Number)
+	case prev != nil && !prev.ends():
 		if !sameBatch(prev, in) || in.From != prev.From+prev.Rows {
 			return fmt.Sprintf("offset %d does not go on with the batch that offset %d left unfinished", in.Start, prev.Start)
 		}
@@ -91,7 +93,7 @@ func follows(prev, in *Intent, reached []byte, mode Mode) string {
 	if mode == Replayable && in.After == nil {
 		return fmt.Sprintf("no position after offset %d", in.Start)
 	}
-	if frozen := in.Payload.Segment != 0; frozen != (mode == Frozen) {
+	if frozen := in.Payload.Segment != 0; frozen != (mode == Frozen && in.Rows > 0) {
 		return "a frozen partition's intents need a payload, a replayable one's must have none"
 	}
 	return ""
@@ -99,17 +101,22 @@ func follows(prev, in *Intent, reached []byte, mode Mode) string {
 
 // reach is the position reached when in was the newest intent.
 func reach(in *Intent, reached []byte) []byte {
-	if in.From+in.Rows == in.Of && in.After != nil {
+	if in.ends() && in.After != nil {
 		return in.After
 	}
 	return reached
 }
 
-// sameBatch says whether two intents carry rows of the same batch. The encoder and
-// the encoded size may differ: a rotation may encode anew.
+// sameBatch says whether two intents carry rows of the same batch, encoded alike.
 func sameBatch(a, b *Intent) bool {
-	return a.Digest == b.Digest && a.Of == b.Of && a.Schema == b.Schema && a.Payload == b.Payload &&
-		samePosition(a.Before, b.Before) && samePosition(a.After, b.After) &&
+	return a.Of == b.Of && a.Schema == b.Schema && slices.Equal(a.Without, b.Without) &&
+		(a.Payload == b.Payload || a.Rows == 0 || b.Rows == 0) && sameSource(a, b)
+}
+
+// sameSource says whether two intents carry rows of the same batch, perhaps encoded
+// differently.
+func sameSource(a, b *Intent) bool {
+	return a.Digest == b.Digest && samePosition(a.Before, b.Before) && samePosition(a.After, b.After) &&
 		slices.EqualFunc(a.Parts, b.Parts, func(x, y Part) bool {
 			return x.Rows == y.Rows && x.Digest == y.Digest &&
 				samePosition(x.Before, y.Before) && samePosition(x.After, y.After)
@@ -128,6 +135,9 @@ func (p *partition) verify() (found []string) {
 	}
 	if r.ID == 0 || r.Epoch == 0 || r.Stream == "" || (r.Mode != Frozen && r.Mode != Replayable) {
 		report("id %d, epoch %d, stream %q, mode %d are not all set", r.ID, r.Epoch, r.Stream, r.Mode)
+	}
+	if r.Delivered > r.Dead {
+		report("%d letters delivered of %d", r.Delivered, r.Dead)
 	}
 	if r.Rows < r.Acked {
 		report("%d rows over all epochs, but %d in this one", r.Rows, r.Acked)
@@ -164,7 +174,7 @@ func (p *partition) verify() (found []string) {
 	if next != r.Next {
 		report("the open intents end at %d, the record says %d", next, r.Next)
 	}
-	if prev != nil && prev.From+prev.Rows != prev.Of {
+	if prev != nil && !prev.ends() {
 		report("the last batch is not bound whole")
 	}
 	p.reached = reached

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
@@ -16,8 +17,9 @@ import (
 
 type modelPartition struct {
 	Partition
-	open []Intent
-	rows int64 // of the source, that were bound over all epochs
+	open    []Intent
+	rows    int64 // of the source, that were bound over all epochs
+	letters []Letter
 }
 
 type modelMachine struct {
@@ -27,6 +29,7 @@ type modelMachine struct {
 	retired    int
 	lastID     ID
 	streams    int
+	number     uint64 // of the last intent, of whatever partition
 }
 
 // TestModel runs random writes, right and wrong ones, with reopenings between them.
@@ -43,7 +46,7 @@ func TestModel(t *testing.T) {
 		rt.Repeat(map[string]func(*rapid.T){
 			"open": m.open, "bind": m.bind, "bind many": m.bindMany, "acknowledge": m.acknowledge,
 			"seal": m.seal, "settle": m.settle, "retire": m.retire, "wrong": m.wrong,
-			"halt": m.halt, "resolve": m.resolve,
+			"halt": m.halt, "resolve": m.resolve, "deliver": m.deliver,
 			"reopen": m.reopen, "": m.same,
 		})
 	})
@@ -104,12 +107,21 @@ func content(at, n int64) (rows [][]byte) {
 	return rows
 }
 
-// next makes the batch that comes next, not yet bound.
+// next makes the batch that comes next, not yet bound. Some have dead rows, some of
+// those nothing else.
 func (m *modelMachine) next(t *rapid.T, p *modelPartition) Intent {
-	n := int64(rapid.IntRange(1, 5).Draw(t, "rows"))
+	n := int64(rapid.IntRange(0, 5).Draw(t, "rows"))
 	in := batch(p.Next, p.rows, n)
 	in.Digest = DigestOf(content(p.rows, n))
-	if p.Mode == Frozen {
+	m.number++
+	in.Number = m.number
+	if n == 0 || rapid.IntRange(0, 3).Draw(t, "has dead rows") == 0 {
+		for i := range int64(rapid.IntRange(1, 3).Draw(t, "dead rows")) {
+			in.Dead = append(in.Dead, Dead{Row: 2 * i, Reason: "why", Content: fmt.Appendf(nil, "dead row %d", p.rows+n+i)})
+		}
+		in.After = fmt.Appendf(nil, "row-%06d", p.rows+n+int64(len(in.Dead)))
+	}
+	if p.Mode == Frozen && n > 0 {
 		var err error
 		in.Payload, err = freeze(m.l, content(p.rows, n))
 		require.NoError(t, err)
@@ -120,7 +132,8 @@ func (m *modelMachine) next(t *rapid.T, p *modelPartition) Intent {
 func (p *modelPartition) bound(in Intent) {
 	p.open = append(p.open, in)
 	p.Next = in.End()
-	p.rows += in.Rows
+	p.Schema, p.Encoder = in.Schema, in.Encoder
+	p.rows += in.Rows + int64(len(in.Dead))
 }
 
 func (m *modelMachine) bind(t *rapid.T) {
@@ -140,7 +153,7 @@ func (m *modelMachine) bindMany(t *rapid.T) {
 		m.l.Bind(p.ID, p.Epoch, in, func(err error) { results <- err })
 		p.bound(in)
 		if i%2 == 1 {
-			m.l.Acknowledge(p.ID, p.Epoch, in.End(), func(err error) { results <- err })
+			m.l.Acknowledge(p.ID, p.Epoch, in.Number, in.End(), func(err error) { results <- err })
 			p.landed(len(p.open))
 		}
 	}
@@ -158,6 +171,10 @@ func (p *modelPartition) landed(n int) {
 			p.Position = in.After
 			p.Last = &Append{Before: in.Before, After: in.After, Digest: in.Digest, Stream: p.Stream, Epoch: p.Epoch, Offset: in.Start, Rows: in.Rows}
 		}
+		for _, d := range in.Dead {
+			p.Dead++
+			p.letters = append(p.letters, Letter{Number: p.Dead, Before: in.Before, After: in.After, Dead: d})
+		}
 	}
 	p.open = slices.Clone(p.open[n:])
 }
@@ -165,13 +182,14 @@ func (p *modelPartition) landed(n int) {
 func (m *modelMachine) acknowledge(t *rapid.T) {
 	p := m.pick(t, func(p *modelPartition) bool { return owned(p) && len(p.open) > 0 })
 	n := rapid.IntRange(1, len(p.open)).Draw(t, "intents")
-	require.NoError(t, acknowledge(m.l, p.ID, p.Epoch, p.open[n-1].End()))
+	last := p.open[n-1]
+	require.NoError(t, wait(func(done func(error)) { m.l.Acknowledge(p.ID, p.Epoch, last.Number, last.End(), done) }))
 	p.landed(n)
 }
 
 func (m *modelMachine) seal(t *rapid.T) {
 	p := m.pick(t, owned)
-	s := Seal{Successor: m.stream(), Reason: rapid.SampledFrom([]Reason{TakeOver, Aging, RowErrors}).Draw(t, "reason")}
+	s := Seal{Successor: m.stream(), Reason: rapid.SampledFrom([]Reason{TakeOver, Aging, RowErrors, Encoding}).Draw(t, "reason")}
 	require.NoError(t, seal(m.l, p.ID, p.Epoch, s))
 	s.Owner = m.l.Identity()
 	p.Seal = &s
@@ -181,19 +199,20 @@ func (m *modelMachine) settle(t *rapid.T) {
 	p := m.pick(t, func(p *modelPartition) bool { return p.Seal != nil && p.Halt == nil })
 	n := rapid.IntRange(0, len(p.open)).Draw(t, "landed")
 	rows := p.Acked
+	for n > 0 && n < len(p.open) && p.open[n].Rows == 0 {
+		n++ // the count covers those without rows that follow
+	}
 	if n > 0 {
 		rows = p.open[n-1].End()
-	}
-	var rest []Intent
-	var next int64
-	for _, in := range p.open[n:] {
-		for left := in.Rows; left > 0; { // divided at random
-			part := in
-			part.Rows = int64(rapid.IntRange(1, int(left)).Draw(t, "part"))
-			part.Start, part.From = next, in.From+in.Rows-left
-			rest = append(rest, part)
-			next, left = part.End(), left-part.Rows
+	} else {
+		for n < len(p.open) && p.open[n].End() == rows {
+			n++
 		}
+	}
+	rest := m.rest(t, p, p.open[n:])
+	var next int64
+	if len(rest) > 0 {
+		next = rest[len(rest)-1].End()
 	}
 	got, err := settle(m.l, p.ID, p.Epoch, Settlement{Rows: rows, Rest: rest})
 	require.NoError(t, err)
@@ -202,11 +221,75 @@ func (m *modelMachine) settle(t *rapid.T) {
 	p.Epoch++
 	p.Stream, p.Owner, p.Seal = p.Seal.Successor, p.Seal.Owner, nil
 	p.Acked, p.Next, p.open = 0, next, rest
+	if len(rest) > 0 {
+		p.Schema, p.Encoder = rest[len(rest)-1].Schema, rest[len(rest)-1].Encoder
+	}
 	p.requireSame(t, got)
 }
 
+// rest binds anew what is left: divided at random, without some of the rows, or after
+// a seal for it with other rows.
+func (m *modelMachine) rest(t *rapid.T, p *modelPartition, left []Intent) (rest []Intent) {
+	anew := p.Mode == Replayable && p.Seal.Reason == Encoding
+	var next int64
+	for len(left) > 0 {
+		last := left[batchLen(left)-1]
+		from, rows := left[0].From, last.Of-left[0].From
+		left = left[batchLen(left):]
+		if refused := rapid.Int64Range(0, 2).Draw(t, "refused"); min(refused, rows) > 0 {
+			last = withoutNewest(last, min(refused, rows))
+			rows = last.Of - from
+		}
+		if anew && from == 0 && rapid.Bool().Draw(t, "anew") {
+			rows = int64(rapid.IntRange(1, 7).Draw(t, "encoded"))
+			last.Of, last.Encoder, last.Without = rows, last.Encoder+1, nil
+		}
+		for first := true; first || rows > 0; first = false {
+			part := last
+			part.Rows = int64(rapid.IntRange(min(1, int(rows)), int(rows)).Draw(t, "part"))
+			part.Start, part.From = next, from
+			if rows -= part.Rows; rows > 0 {
+				part.Dead = nil
+			}
+			if part.Rows == 0 {
+				part.Payload = Payload{}
+			}
+			m.number++
+			part.Number = m.number
+			rest = append(rest, part)
+			next, from = part.End(), part.From+part.Rows
+		}
+	}
+	return rest
+}
+
+// withoutNewest is a batch whose last n rows the service refused.
+func withoutNewest(in Intent, n int64) Intent {
+	in.Without, in.Dead = slices.Clone(in.Without), slices.Clone(in.Dead)
+	for row := in.whole() - 1; n > 0; row-- {
+		if slices.Contains(in.Without, row) {
+			continue
+		}
+		in.Without = append(in.Without, row)
+		in.Dead = append(in.Dead, Dead{Row: 1000 + row, Service: true, Reason: "refused"})
+		in.Of--
+		n--
+	}
+	slices.Sort(in.Without)
+	slices.SortFunc(in.Dead, func(a, b Dead) int { return int(a.Row - b.Row) })
+	return in
+}
+
+func (m *modelMachine) deliver(t *rapid.T) {
+	p := m.pick(t, func(p *modelPartition) bool { return len(p.letters) > 0 })
+	n := rapid.IntRange(1, len(p.letters)).Draw(t, "letters")
+	p.Delivered += int64(n)
+	require.NoError(t, wait(func(done func(error)) { m.l.Deliver(p.ID, p.Delivered, done) }))
+	p.letters = p.letters[n:]
+}
+
 func (m *modelMachine) retire(t *rapid.T) {
-	p := m.pick(t, func(p *modelPartition) bool { return owned(p) && len(p.open) == 0 })
+	p := m.pick(t, func(p *modelPartition) bool { return owned(p) && len(p.open) == 0 && len(p.letters) == 0 })
 	require.NoError(t, retire(m.l, p.ID, p.Epoch, p.Acked))
 	delete(m.partitions, p.Key)
 	m.retired++
@@ -220,8 +303,12 @@ func (m *modelMachine) wrong(t *rapid.T) {
 	refused(t, bind(m.l, p.ID, p.Epoch, in), "")
 	m.l.Release(in.Payload)
 	refused(t, bind(m.l, p.ID, p.Epoch+1, in), "")
-	refused(t, acknowledge(m.l, p.ID, p.Epoch, p.Next+1), "")
-	refused(t, acknowledge(m.l, p.ID, p.Epoch, p.Acked), "")
+	refused(t, wait(func(done func(error)) { m.l.Acknowledge(p.ID, p.Epoch, m.number+1, p.Next, done) }), "")
+	refused(t, wait(func(done func(error)) { m.l.Acknowledge(p.ID, p.Epoch, 0, p.Acked, done) }), "")
+	refused(t, wait(func(done func(error)) { m.l.Deliver(p.ID, p.Dead+1, done) }), "")
+	if len(p.letters) > 0 {
+		refused(t, seal(m.l, p.ID, p.Epoch, Seal{Reason: Finished}), "")
+	}
 	refused(t, seal(m.l, p.ID, p.Epoch, Seal{Successor: p.Stream, Reason: Aging}), "")
 	_, err := settle(m.l, p.ID, p.Epoch, Settlement{Rows: p.Next + 1})
 	refused(t, err, "")
@@ -247,8 +334,8 @@ func (m *modelMachine) wrongForHalted(t *rapid.T, p *modelPartition) {
 	refused(t, bind(m.l, p.ID, p.Epoch, in), "halted")
 	m.l.Release(in.Payload)
 	refused(t, seal(m.l, p.ID, p.Epoch, Seal{Successor: m.stream(), Reason: Aging}), "halted")
-	if len(p.open) > 0 {
-		refused(t, acknowledge(m.l, p.ID, p.Epoch, p.Next), "halted")
+	if n := len(p.open); n > 0 {
+		refused(t, wait(func(done func(error)) { m.l.Acknowledge(p.ID, p.Epoch, p.open[n-1].Number, p.Next, done) }), "halted")
 	}
 }
 
@@ -272,7 +359,7 @@ func (m *modelMachine) halt(t *rapid.T) {
 	tell := func(err error) { results <- err }
 	m.l.Bind(p.ID, p.Epoch, before, tell)
 	m.l.Halt(p.ID, p.Epoch, h, tell)
-	m.l.Acknowledge(p.ID, p.Epoch, before.End(), tell)
+	m.l.Acknowledge(p.ID, p.Epoch, before.Number, before.End(), tell)
 	require.NoError(t, <-results)
 	require.NoError(t, <-results)
 	refused(t, <-results, "halted")
@@ -323,9 +410,18 @@ func (m *modelMachine) same(t *rapid.T) {
 		require.NoError(t, err)
 		p.requireSame(t, got)
 		require.Equal(t, len(p.open), len(open))
+		letters, err := m.l.Letters(p.ID, p.Delivered, 1<<20)
+		require.NoError(t, err)
+		for i := range letters {
+			require.False(t, letters[i].At.IsZero())
+			letters[i].At = time.Time{}
+		}
+		if len(p.letters) > 0 || len(letters) > 0 {
+			require.Equal(t, p.letters, letters)
+		}
 		for i, in := range open {
 			require.Equal(t, p.open[i], in)
-			if p.Mode == Frozen {
+			if p.Mode == Frozen && in.Rows > 0 {
 				rows, err := thaw(m.l, in.Payload)
 				require.NoError(t, err)
 				require.Equal(t, in.Digest, DigestOf(rows))

@@ -78,6 +78,10 @@ type Partition struct {
 	Last    *Append     // the last acknowledged append, for repeated requests
 	Rows    int64       // rows acknowledged over all epochs
 
+	// Dead counts the input rows that became dead letters, over all epochs. The
+	// ledger still has the letters numbered above Delivered.
+	Dead, Delivered int64
+
 	Created time.Time // when the first epoch was opened
 	Updated time.Time // when this record was written
 }
@@ -93,8 +97,10 @@ type Append struct {
 }
 
 // Intent binds the offsets [Start, Start+Rows) of the partition's stream to rows
-// of one batch. It is written once and never changed in its epoch (invariant 1).
+// of one batch. It is written once and never changed in its epoch (invariant 1). One
+// without rows is of a batch that has nothing but dead letters: nothing is sent for it.
 type Intent struct {
+	Number uint64 // grows from one of the partition's open intents to the next
 	Start  int64
 	Rows   int64
 	Bytes  int64  // of the encoded rows
@@ -105,6 +111,15 @@ type Intent struct {
 	// to After when the last part is acknowledged.
 	From, Of int64
 
+	// Without lists the rows that the service refused, in growing order: their indices
+	// among the batch's rows as they were bound first. From, Rows and Of count the
+	// others.
+	Without []int64
+
+	// Dead has the batch's rows that do not land. They become letters when the batch
+	// is acknowledged, so only its last part has them.
+	Dead []Dead
+
 	Before, After []byte      // source positions around the batch
 	Schema        Fingerprint // the writer schema that the rows were encoded with
 	Encoder       uint32
@@ -114,6 +129,32 @@ type Intent struct {
 
 // End is the offset after the intent's last row.
 func (in *Intent) End() int64 { return in.Start + in.Rows }
+
+// ends says that the intent is the last part of its batch, or the whole.
+func (in *Intent) ends() bool { return in.From+in.Rows == in.Of }
+
+// whole is the number of rows that the batch was bound with first.
+func (in *Intent) whole() int64 { return in.Of + int64(len(in.Without)) }
+
+// Dead is an input row that does not land.
+type Dead struct {
+	Row     int64 // its index among the batch's input rows, those that the encoder refused included
+	Service bool  // refused by the service, else by the encoder
+	Reason  string
+	Content []byte
+
+	// Schema is zero when Content is as the source had it. Otherwise Content is the
+	// encoded row, for the source's own is not to be had, and this its writer schema.
+	Schema Fingerprint
+}
+
+// Letter is a dead letter, waiting to be delivered.
+type Letter struct {
+	Number        int64  // counts the partition's letters from 1
+	Before, After []byte // source positions around its batch
+	At            time.Time
+	Dead
+}
 
 // Part is one of several producer appends that share a batch.
 type Part struct {

@@ -50,6 +50,9 @@ func (w *sealWrite) apply(t *transaction) error {
 	if w.seal.Reason == Finished && len(p.open) > 0 {
 		return p.refuse("seal", w.epoch, fmt.Sprintf("%d intents are open: the partition is not finished", len(p.open)))
 	}
+	if w.seal.Reason == Finished && p.record.Delivered < p.record.Dead {
+		return p.refuse("seal", w.epoch, fmt.Sprintf("%d dead letters wait to be delivered: the partition is not finished", p.record.Dead-p.record.Delivered))
+	}
 	if _, taken := t.streams[w.seal.Successor]; taken {
 		return p.refuse("seal", w.epoch, "the successor is a stream in use")
 	}
@@ -70,11 +73,13 @@ func (w *sealWrite) apply(t *transaction) error {
 // sealed.
 //
 // It needs a seal. A count inside an intent, below Acked or above Next is refused
-// with an *InvariantError: a conflict. s.Rest must carry exactly the intents above
-// the count, in order and renumbered from 0, each with the same digest, positions,
-// schema, parts and payload; one may be divided into consecutive parts whose rows
-// add up to it. The encoder's version and Bytes may change. The ledger keeps
-// s.Rest's slices.
+// with an *InvariantError: a conflict. s.Rest must carry exactly the batches above
+// the count, in order and with offsets from 0, each with the same digest, positions,
+// parts and payload. One may be divided into consecutive parts, and rows of it that
+// the service refused may leave it: they are in Without, and in Dead of its last part;
+// when none is left the intent has no rows and no payload. After a seal with reason
+// Encoding the batches of a replayable partition may be encoded anew: schema, encoder,
+// the number of rows and the dead ones may change. The ledger keeps s.Rest's slices.
 //
 // done gets the partition as the transaction left it; see Bind.
 func (l *Ledger) Settle(id ID, epoch uint64, s Settlement, done func(Partition, error)) {
@@ -84,7 +89,7 @@ func (l *Ledger) Settle(id ID, epoch uint64, s Settlement, done func(Partition, 
 		if w.bad = badIntent(in); w.bad != "" {
 			break
 		}
-		key := makeNumbers(id, uint64(in.Start))
+		key := makeNumbers(id, in.Number)
 		w.records = append(w.records, appendIntent(nil, &key, in))
 	}
 	l.queue.submit(w)
@@ -125,13 +130,16 @@ func (w *settleWrite) apply(t *transaction) error {
 	if err := t.deleteIntents(p, len(p.open)); err != nil {
 		return err
 	}
+	if err := t.bury(p, landed); err != nil {
+		return err
+	}
 	if err := t.retire(p, w.rows, p.record.Seal.Reason); err != nil {
 		return err
 	}
 	p.acknowledge(landed)
 	w.succeed(p)
 	for i := range w.rest {
-		key := makeNumbers(w.id, uint64(w.rest[i].Start))
+		key := makeNumbers(w.id, w.rest[i].Number)
 		if err := t.putIntent(&key, w.records[i]); err != nil {
 			return err
 		}
@@ -176,28 +184,76 @@ func (w *settleWrite) check(p *partition) (landed int, bad string) {
 	if !ok {
 		return 0, fmt.Sprintf("the final count %d is inside an intent", w.rows)
 	}
-	return landed, carries(w.rest, p.open[landed:])
+	return landed, w.carries(p.open[landed:], p.record.Mode == Replayable && p.record.Seal.Reason == Encoding)
 }
 
-// carries says why rest is not exactly left, renumbered from 0 and with any of its
-// intents divided.
-func carries(rest, left []Intent) string {
-	var next int64
-	for i := range left {
-		old := &left[i]
-		for from := old.From; from < old.From+old.Rows; {
-			if len(rest) == 0 {
-				return fmt.Sprintf("the intent at %d is not bound anew", old.Start)
+// carries says why rest does not have exactly the batches of left, with offsets from 0.
+func (w *settleWrite) carries(left []Intent, anew bool) string {
+	rest, next := w.rest, int64(0)
+	for i := 1; i < len(rest); i++ {
+		if rest[i].Number <= rest[i-1].Number {
+			return fmt.Sprintf("intent %d comes after intent %d", rest[i].Number, rest[i-1].Number)
+		}
+	}
+	for len(left) > 0 {
+		old := left[:batchLen(left)]
+		left = left[len(old):]
+		n := batchLen(rest)
+		if n == 0 {
+			return fmt.Sprintf("the intent at %d is not bound anew", old[0].Start)
+		}
+		parts := rest[:n]
+		rest = rest[n:]
+		from := old[0].From
+		for i := range parts {
+			in := &parts[i]
+			if in.Start != next || in.From != from || !sameBatch(in, &parts[0]) {
+				return fmt.Sprintf("what is bound anew at %d does not go on at row %d of its batch", in.Start, from)
 			}
-			in := &rest[0]
-			if in.Start != next || in.From != from || in.From+in.Rows > old.From+old.Rows || !sameBatch(in, old) {
-				return fmt.Sprintf("what is bound anew at %d is not what was bound at %d", in.Start, old.Start+from-old.From)
-			}
-			next, from, rest = in.End(), from+in.Rows, rest[1:]
+			next, from = in.End(), from+in.Rows
+		}
+		if bad := succeeds(&parts[n-1], &old[len(old)-1], anew); bad != "" {
+			return fmt.Sprintf("what is bound anew at %d is not what was bound at %d: %s", parts[0].Start, old[0].Start, bad)
 		}
 	}
 	if len(rest) > 0 {
 		return "more is bound anew than was left"
+	}
+	return ""
+}
+
+// batchLen counts the intents of the first batch; 0 when its last part is missing.
+func batchLen(open []Intent) int {
+	for i := range open {
+		if open[i].ends() {
+			return i + 1
+		}
+	}
+	return 0
+}
+
+// succeeds says why in, the last part of a batch, is not old, the last part of the
+// batch as it was bound before, without some of its rows or encoded anew.
+func succeeds(in, old *Intent, anew bool) string {
+	refused := len(in.Without) - len(old.Without)
+	switch {
+	case !sameSource(in, old):
+		return "another digest, position or part"
+	case in.Rows > 0 && in.Payload != old.Payload:
+		return "another payload"
+	case anew:
+		return ""
+	case in.Schema != old.Schema:
+		return "another schema"
+	case in.whole() != old.whole() || refused < 0:
+		return "another number of rows"
+	case len(in.Dead) != len(old.Dead)+refused:
+		return "the refused rows are not its new dead letters"
+	}
+	for _, row := range old.Without {
+		if _, still := slices.BinarySearch(in.Without, row); !still {
+			return fmt.Sprintf("row %d was refused before", row)
+		}
 	}
 	return ""
 }

@@ -25,7 +25,7 @@ func (c *contradiction) write(t *testing.T, path string) {
 		if err := tx.Bucket(partitionBucket).Put(key, appendPartition(nil, key, &c.p)); err != nil {
 			return err
 		}
-		k := makeNumbers(1, uint64(c.in.Start))
+		k := makeNumbers(1, c.in.Number)
 		return tx.Bucket(intentBucket).Put(k[:], appendIntent(nil, &k, &c.in))
 	}))
 	require.NoError(t, db.Close())
@@ -46,7 +46,7 @@ func freezeAndBind(t testing.TB, l *Ledger, p Partition, i int64) Intent {
 	t.Helper()
 	payload, err := freeze(l, rowsOf(i))
 	require.NoError(t, err)
-	in := Intent{Start: i * 3, Rows: 3, Of: 3, Digest: DigestOf(rowsOf(i)), Schema: schema, Payload: payload}
+	in := Intent{Number: uint64(i*3 + 3), Start: i * 3, Rows: 3, Of: 3, Digest: DigestOf(rowsOf(i)), Schema: schema, Payload: payload}
 	require.NoError(t, bind(l, p.ID, p.Epoch, in))
 	return in
 }
@@ -93,7 +93,7 @@ func TestSplitPayloadIsKept(t *testing.T) {
 	in := freezeAndBind(t, l, p, 0)
 	require.NoError(t, seal(l, p.ID, 1, Seal{Successor: "s2", Reason: TooLarge}))
 	one, two := in, in
-	one.Rows = 1
+	one.Number, one.Rows = 1, 1
 	two.Start, two.From, two.Rows = 1, 1, 2
 	p, err := settle(l, p.ID, 1, Settlement{Rest: []Intent{one, two}})
 	require.NoError(t, err)
@@ -194,7 +194,7 @@ func TestFreezeTogether(t *testing.T) {
 				if err != nil {
 					panic(err)
 				}
-				in := Intent{Start: i * 3, Rows: 3, Of: 3, Digest: DigestOf(rowsOf(i)), Schema: schema, Payload: payload}
+				in := Intent{Number: uint64(i*3 + 3), Start: i * 3, Rows: 3, Of: 3, Digest: DigestOf(rowsOf(i)), Schema: schema, Payload: payload}
 				if err := bind(l, p.ID, 1, in); err != nil {
 					panic(err)
 				}

@@ -85,7 +85,7 @@ func (t *transaction) putIntent(key *numbers, record []byte) error {
 func (t *transaction) deleteIntents(p *partition, n int) error {
 	for i := range p.open[:n] {
 		in := &p.open[i]
-		t.key = makeNumbers(p.record.ID, uint64(in.Start))
+		t.key = makeNumbers(p.record.ID, in.Number)
 		if err := t.intentB.Delete(t.key[:]); err != nil {
 			return fmt.Errorf("delete an intent: %w", err)
 		}

@@ -42,9 +42,9 @@ func TestLifeOfAPartition(t *testing.T) {
 	// The count says that the second batch landed; the third is divided.
 	third, fourth := batch(20, 20, 10), batch(30, 30, 10)
 	one, two := third, third
-	one.Start, one.Rows = 0, 4
-	two.Start, two.From, two.Rows = 4, 4, 6
-	fourth.Start = 10
+	one.Number, one.Start, one.Rows = 4, 0, 4
+	two.Number, two.Start, two.From, two.Rows = 10, 4, 4, 6
+	fourth.Number, fourth.Start = 20, 10
 	rest := []Intent{one, two, fourth}
 	p, err = settle(l, p.ID, 1, Settlement{Rows: 20, Rest: rest})
 	require.NoError(t, err)
@@ -120,7 +120,7 @@ func TestRefusals(t *testing.T) {
 	}{
 		"gap":                {change(func(in *Intent) { in.Start = 21 }), "not the next"},
 		"bound already":      {batch(10, 20, 10), "not the next"},
-		"no rows":            {change(func(in *Intent) { in.Rows, in.Of = 0, 0 }), "no range"},
+		"nothing at all":     {change(func(in *Intent) { in.Rows, in.Of = 0, 0 }), "without dead letters"},
 		"overflow":           {change(func(in *Intent) { in.Rows, in.Of = 1<<62, 1<<62 }), "no range"},
 		"a part":             {change(func(in *Intent) { in.Of = 20 }), "whole batches"},
 		"outside its batch":  {change(func(in *Intent) { in.Of = 5 }), "not inside"},
@@ -150,10 +150,10 @@ func TestRefusals(t *testing.T) {
 		})
 	}
 	require.NoError(t, bind(l, f.ID, 1, Intent{Rows: 2, Of: 2, Schema: schema, Payload: payload}))
-	refused(t, bind(l, f.ID, 1, Intent{Start: 2, Rows: 2, Of: 2, Schema: schema, Payload: payload}), "bound already")
+	refused(t, bind(l, f.ID, 1, Intent{Number: 1, Start: 2, Rows: 2, Of: 2, Schema: schema, Payload: payload}), "bound already")
 
 	for _, end := range []int64{-1, 0, 5, 15, 21} {
-		refused(t, acknowledge(l, p.ID, 1, end), "not the end")
+		refused(t, acknowledge(l, p.ID, 1, end), "and ends at")
 	}
 	refused(t, acknowledge(l, p.ID, 2, 10), "epoch 1")
 	refused(t, acknowledge(l, 99, 1, 10), "no partition")
@@ -227,20 +227,25 @@ func TestRefusedSettlements(t *testing.T) {
 		rest []Intent
 		text string
 	}{
-		"inside an intent": {15, nil, "inside"},
-		"below acked":      {0, []Intent{one, two}, "outside"},
-		"above next":       {40, nil, "outside"},
-		"one forgotten":    {10, []Intent{one}, "not bound anew"},
-		"all forgotten":    {10, nil, "not bound anew"},
-		"one landed":       {20, []Intent{one, two}, "is not what"},
-		"one too many":     {30, []Intent{one}, "more"},
-		"wrong order":      {10, []Intent{two, one}, "is not what"},
-		"old offset":       {20, []Intent{two}, "is not what"},
-		"half forgotten":   {10, []Intent{half, two}, "is not what"},
-		"other digest":     {10, []Intent{edit(one, func(in *Intent) { in.Digest[0]++ }), two}, "is not what"},
-		"other position":   {10, []Intent{edit(one, func(in *Intent) { in.After = pos(11) }), two}, "is not what"},
-		"other schema":     {10, []Intent{edit(one, func(in *Intent) { in.Schema[0]++ }), two}, "is not what"},
-		"beyond its batch": {10, []Intent{edit(one, func(in *Intent) { in.Of = 8 }), two}, "not inside"},
+		"inside an intent":   {15, nil, "inside"},
+		"below acked":        {0, []Intent{one, two}, "outside"},
+		"above next":         {40, nil, "outside"},
+		"one forgotten":      {10, []Intent{one}, "not bound anew"},
+		"all forgotten":      {10, nil, "not bound anew"},
+		"one landed":         {20, []Intent{one, two}, "is not what"},
+		"one too many":       {30, []Intent{one}, "more"},
+		"wrong order":        {10, []Intent{two, one}, "comes after"},
+		"old offset":         {20, []Intent{two}, "does not go on"},
+		"half forgotten":     {10, []Intent{half, two}, "does not go on"},
+		"half at the end":    {20, []Intent{edit(half, func(in *Intent) { in.Before, in.After = two.Before, two.After })}, "not bound anew"},
+		"number again":       {10, []Intent{one, edit(two, func(in *Intent) { in.Number = one.Number })}, "comes after"},
+		"rows left out":      {10, []Intent{edit(one, func(in *Intent) { in.Rows, in.Of = 9, 9 }), two}, "number of rows"},
+		"left out, not dead": {10, []Intent{edit(one, func(in *Intent) { in.Rows, in.Of, in.Without = 9, 9, []int64{3} }), two}, "no dead letters"},
+		"dead, not left out": {10, []Intent{edit(one, func(in *Intent) { in.Dead = []Dead{{}} }), two}, "not its new dead letters"},
+		"other digest":       {10, []Intent{edit(one, func(in *Intent) { in.Digest[0]++ }), two}, "is not what"},
+		"other position":     {10, []Intent{edit(one, func(in *Intent) { in.After = pos(11) }), two}, "is not what"},
+		"other schema":       {10, []Intent{edit(one, func(in *Intent) { in.Schema[0]++ }), two}, "is not what"},
+		"beyond its batch":   {10, []Intent{edit(one, func(in *Intent) { in.Of = 8 }), two}, "not inside"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

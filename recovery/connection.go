@@ -21,7 +21,7 @@ func (m *Machine) Due() bool {
 		return false
 	}
 	switch m.phase {
-	case phaseCreating, phaseSucceeding, phaseFinalizing:
+	case phaseCreating, phaseSucceeding, phaseFinalizing, phaseExamining:
 		return true
 	case phaseProbing:
 		return m.flight.len() == 0 && m.conn != connOpening
@@ -52,6 +52,9 @@ func (m *Machine) Next() (Action, bool) {
 	case phaseFinalizing: // R3
 		m.calling = true
 		return Action{Kind: Finalize, Stream: m.part.Stream}, true
+	case phaseExamining:
+		m.calling = true
+		return m.examine(), true
 	case phaseProbing: // O3, R5
 		if m.conn == connDown || m.schema != m.opt.Schema {
 			return m.connect(m.opt.Schema), true
@@ -216,6 +219,10 @@ func (m *Machine) probeJudged(a *retry.Answer, s Situation) {
 		m.window.land(n, true)
 	}
 	m.do(Action{Kind: Ready})
+	if m.outdated() {
+		m.rotate(ledger.Encoding, "the encoder or the table's schema changed")
+		return
+	}
 	if m.aged {
 		m.rotate(ledger.Aging, "near the end of its time to live")
 		return
@@ -230,7 +237,9 @@ func (m *Machine) probeJudged(a *retry.Answer, s Situation) {
 func (m *Machine) act(v Verdict, offset int64, a *retry.Answer) {
 	busy := m.holding != 0 || m.phase == phaseDraining
 	switch v {
-	case Conflict, Fenced, InDoubt, Blocked, Refused:
+	case Refused:
+		m.refused(offset, a)
+	case Conflict, Fenced, InDoubt, Blocked:
 		m.stop(v, offset, m.describe(offset, a), a)
 	case NewEpoch:
 		m.disconnect()

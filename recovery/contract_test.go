@@ -53,7 +53,7 @@ func (c *carrier) write(a recovery.Action) (e recovery.Event) {
 		c.l.Bind(part.ID, a.Epoch, a.Intent, tell)
 	case recovery.Acknowledge:
 		e.Kind = recovery.Acknowledged
-		c.l.Acknowledge(part.ID, a.Epoch, a.End, tell)
+		c.l.Acknowledge(part.ID, a.Epoch, a.Number, a.End, tell)
 	case recovery.Seal:
 		e.Kind = recovery.Sealed
 		c.l.Seal(part.ID, a.Epoch, *a.Seal, tell)

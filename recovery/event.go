@@ -30,7 +30,8 @@ const (
 	Finalized  // call: the stream is finalized and has Count rows
 	CallFailed // call: Create or Finalize failed: Answer
 	Connected  // call: connection Conn may be used
-	Unreadable // call: the rows for a Send are not to be had: Err
+	Unreadable // call: the rows for a Send or an Examine are not to be had: Err
+	Examined   // call: Contents of the refused rows (of Schema, unless they are the source's own), or Intent as it is encoded anew
 
 	Answered // connection Conn: an answer to the oldest Probe or Send: Answer
 	Broken   // connection Conn: it ended, what was in flight has no answer: Answer
@@ -56,6 +57,8 @@ type Event struct {
 	Conn       uint64
 	Answer     *retry.Answer
 	Err        error
+	Contents   [][]byte
+	Schema     ledger.Fingerprint
 }
 
 // ActionKind says what is to be done.
@@ -65,7 +68,7 @@ type ActionKind uint8
 const (
 	OpenEpoch   ActionKind = 1 + iota // ledger: Opening (O2); then Opened
 	Bind                              // ledger: Epoch, Intent (B2); then Bound
-	Acknowledge                       // ledger: Epoch, End (B6); then Acknowledged
+	Acknowledge                       // ledger: Epoch, Number, End (B6); then Acknowledged
 	Seal                              // ledger: Epoch, Seal (R2); then Sealed
 	Settle                            // ledger: Epoch, Settlement (R4); then Settled
 	Halt                              // ledger: Epoch, Halt: the mark of a stop that must outlive this run; then Halted, and Stop
@@ -82,6 +85,12 @@ const (
 	Probe    // send: the probe on connection Conn (O3, R5); then Answered or Broken
 	Send     // send: Intent's rows of Batch on connection Conn (B3); then Answered, Broken or Unreadable
 	Finalize // call: FinalizeWriteStream of Stream (R3); then Finalized or CallFailed
+
+	// call: look at the rows of Intent, all that is left of Batch; then Examined or Unreadable.
+	// With Refused: their contents are wanted, in that order. Without: the rows are to be
+	// encoded anew; Examined's Intent then has another Of, Bytes, Dead, Without, Schema and
+	// Encoder. From > 0 says that some have landed: then Of and Without must stay.
+	Examine
 )
 
 // Action is something to do. Which fields count is said at its Kind.
@@ -94,7 +103,9 @@ type Action struct {
 	Batch      uint64
 	Intent     ledger.Intent
 	Again      bool // Send: not for the first time
+	Number     uint64
 	End        int64
+	Refused    []Refusal
 	Opening    *ledger.Opening
 	Seal       *ledger.Seal
 	Settlement *ledger.Settlement
@@ -111,7 +122,14 @@ type Ack struct {
 	Epoch     uint64
 	Offset    int64 // of its first row; of its last part's first row after a split
 	Rows      int64
+	Dead      int  // rows of the batch that became dead letters
 	Duplicate bool // the service had it already: an earlier append of it had landed
+}
+
+// Refusal is a row that the service refused.
+type Refusal struct {
+	Row    int64 // among the batch's rows as they were bound first
+	Reason string
 }
 
 // WaitKind says what a Wait is for; the owner knows how long that takes.

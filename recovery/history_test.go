@@ -1,6 +1,7 @@
 package recovery_test
 
 import (
+	"cmp"
 	"errors"
 	"flag"
 	"fmt"
@@ -84,6 +85,7 @@ type player struct {
 	opening *ledger.Opening   // asked for last
 	seal    *ledger.Seal
 	settle  *ledger.Settlement
+	examine recovery.Action
 	conn    uint64 // opened last
 	writes  int    // asked of the ledger and not answered
 }
@@ -97,6 +99,10 @@ func newPlayer(t *testing.T, words []string) *player {
 	opt := recovery.Options{Key: key, Mode: ledger.Replayable, Schema: fingerprint("x"), Encoder: 1}
 	opt.LagTries, _ = strconv.Atoi(args["lag-tries"])
 	opt.PropagationTries, _ = strconv.Atoi(args["propagation-tries"])
+	opt.MaxDead, _ = strconv.ParseInt(args["max-dead"], 10, 64)
+	if args["encoder"] != "" {
+		opt.Encoder = 2
+	}
 	return &player{t: t, m: recovery.New(opt), names: map[uint64]string{}}
 }
 
@@ -142,18 +148,19 @@ var eventKinds = map[string]recovery.EventKind{
 	"acknowledged": recovery.Acknowledged, "sealed": recovery.Sealed, "settled": recovery.Settled,
 	"halted": recovery.Halted, "forgotten": recovery.Forgotten, "failed": recovery.Failed, "created": recovery.Created,
 	"finalized": recovery.Finalized, "callfailed": recovery.CallFailed, "connected": recovery.Connected,
-	"unreadable": recovery.Unreadable, "answer": recovery.Answered, "broken": recovery.Broken,
+	"unreadable": recovery.Unreadable, "examined": recovery.Examined, "answer": recovery.Answered, "broken": recovery.Broken,
 	"timer": recovery.Timer, "idle": recovery.Idle, "yield": recovery.Yield, "age": recovery.Age, "retire": recovery.Retire,
 }
 
 // event reads an event:
 //
-//	start [stream=s1 epoch=1 acked=0 open=A:2,B:1 seal=s2 reason=1 halt=1 suspicious aged lag-tries=n propagation-tries=n]
-//	offer A 2 [schema=x] [nowhere]
+//	start [stream=s1 epoch=1 acked=0 open=A:2,B:1 seal=s2 reason=1 rejected=1,2 halt=1 suspicious aged lag-tries=n propagation-tries=n max-dead=n encoder]
+//	offer A 2 [schema=x] [dead=n] [nowhere]
+//	examined [rows=n dead=n]: with rows it is encoded anew
 //	opened | settled [suspicious]
 //	created s1
 //	finalized 3
-//	answer CLASS [offset=n] [end=n] [conn=n]
+//	answer CLASS [offset=n] [end=n] [rows=1,2] [conn=n]
 //	broken CLASS [conn=n] | callfailed CLASS | connected [conn=n]
 //	failed | unreadable | halted, and the others without words
 func (p *player) event(kind string, words []string) recovery.Event {
@@ -178,8 +185,16 @@ func (p *player) event(kind string, words []string) recovery.Event {
 		p.names[p.m.NextBatch()] = name
 		e.Intent = intent(name, rows)
 		e.Intent.Before, e.Intent.Schema = p.m.Position(), fingerprint(schema)
+		e.Intent.Dead = p.dead(args["dead"])
 		if args["nowhere"] != "" {
 			e.Intent.After = nil
+		}
+	case recovery.Examined:
+		e.Contents = make([][]byte, len(p.examine.Refused))
+		if args["rows"] != "" {
+			e.Intent = p.examine.Intent
+			e.Intent.Of, e.Intent.Bytes, e.Intent.Encoder = p.number(args["rows"]), 1, 2
+			e.Intent.Dead = p.dead(args["dead"])
 		}
 	case recovery.Opened:
 		e.Partition = &ledger.Partition{ID: 1, Key: key, Mode: ledger.Replayable, Epoch: p.opening.Epoch, Stream: p.opening.Stream,
@@ -227,7 +242,10 @@ func (p *player) recorded(e *recovery.Event, args map[string]string) {
 		} else {
 			in.Rows, in.Of = p.number(rows), p.number(rows)
 		}
-		in.Start = part.Next
+		if in.Rows == 0 {
+			in.Dead = p.dead("1")
+		}
+		in.Number, in.Start = uint64(i), part.Next
 		part.Next = in.End()
 		if i > 0 && in.From == 0 {
 			batch++
@@ -237,12 +255,25 @@ func (p *player) recorded(e *recovery.Event, args map[string]string) {
 	}
 	if args["seal"] != "" || args["reason"] != "" {
 		part.Seal = &ledger.Seal{Successor: args["seal"], Reason: ledger.Reason(p.number(args["reason"]))}
+		for _, offset := range strings.FieldsFunc(args["rejected"], func(r rune) bool { return r == ',' }) {
+			part.Seal.Rejected = append(part.Seal.Rejected, ledger.Rejected{Offset: p.number(offset)})
+		}
 		p.seal = part.Seal
 	}
 	if args["halt"] != "" {
 		part.Halt = &ledger.Halt{Cause: ledger.HaltCause(p.number(args["halt"])), Offset: part.Acked, Detail: "what was seen"}
 	}
 	e.Partition = part
+}
+
+// dead makes the first n input rows dead, refused by the encoder.
+func (p *player) dead(n string) (dead []ledger.Dead) {
+	if n != "" {
+		for row := range p.number(n) {
+			dead = append(dead, ledger.Dead{Row: row})
+		}
+	}
+	return dead
 }
 
 func (p *player) number(s string) int64 {
@@ -267,7 +298,9 @@ func (p *player) answer(name string, args map[string]string) *retry.Answer {
 		a.Expected = p.number(args["end"])
 	}
 	if a.Class == retry.RowErrors {
-		a.Rows = []retry.RowError{{Index: 1, Message: "Field value of f cannot be empty."}}
+		for _, row := range strings.Split(cmp.Or(args["rows"], "1"), ",") {
+			a.Rows = append(a.Rows, retry.RowError{Index: p.number(row), Message: "Field value of f cannot be empty."})
+		}
 	}
 	if a.Class != retry.OK {
 		a.Err = errors.New(name)
@@ -295,6 +328,15 @@ func place(in ledger.Intent) string {
 	if in.Rows != in.Of {
 		part = fmt.Sprintf(" rows %d-%d of %d", in.From, in.From+in.Rows, in.Of)
 	}
+	if len(in.Without) > 0 {
+		part += fmt.Sprint(" without ", in.Without)
+	}
+	for _, d := range in.Dead {
+		part += fmt.Sprintf(" dead %d", d.Row)
+		if d.Service {
+			part += " by the service"
+		}
+	}
 	return fmt.Sprintf("%s%s at [%d,%d)", text(in.Digest), part, in.Start, in.End())
 }
 
@@ -316,6 +358,16 @@ func (p *player) describe(a recovery.Action) string {
 		s := fmt.Sprintf("ledger: settle epoch %d with %d rows", a.Epoch, a.Settlement.Rows)
 		for _, in := range a.Settlement.Rest {
 			s += ", " + place(in)
+		}
+		return s
+	case recovery.Examine:
+		p.examine = a
+		if len(a.Refused) == 0 {
+			return fmt.Sprintf("call: encode %s anew", p.names[a.Batch])
+		}
+		s := fmt.Sprintf("call: read of %s the rows", p.names[a.Batch])
+		for _, r := range a.Refused {
+			s += fmt.Sprint(" ", r.Row)
 		}
 		return s
 	case recovery.Halt:

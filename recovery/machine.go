@@ -19,6 +19,10 @@ type Options struct {
 
 	LagTries         int // how often a lagging end is asked for again; 0: 8
 	PropagationTries int // how often extra fields are tried again; 0: 40
+
+	// MaxDead is how many dead letters the partition may have, over all epochs. Rows
+	// that the service refuses beyond it stop the partition; 0: any such row does.
+	MaxDead int64
 }
 
 // Machine is the state machine of one partition. Not safe for concurrent use.
@@ -36,6 +40,7 @@ type Machine struct {
 	window  window
 	offered fifo[item] // accepted while binding is not allowed
 	batch   uint64     // number of the next batch
+	intents uint64     // number of the next intent
 	after   []byte     // position reached by the last intent bound or being bound
 	acking  uint64     // the ordinal up to which an Acknowledge is on its way to the ledger; 0: none
 	writes  int        // asked of the ledger and not answered
@@ -70,13 +75,14 @@ const (
 	phaseSucceeding       // R1
 	phaseSealing          // R2
 	phaseFinalizing       // R3
+	phaseExamining        // between R3 and R4: batches that lose rows, or are encoded anew, are looked at
 	phaseSettling         // R4
 	phaseForgetting       // Retire: the stream is finalized, the ledger forgets
 	phaseStopped
 )
 
 var phaseNames = [...]string{"none", "creating", "opening", "probing", "live", "draining", "succeeding", "sealing",
-	"finalizing", "settling", "forgetting", "stopped"}
+	"finalizing", "examining", "settling", "forgetting", "stopped"}
 
 func (p phase) String() string { return phaseNames[p] }
 
@@ -101,6 +107,21 @@ func (m *Machine) Position() []byte { return m.after }
 
 // Partition returns the partition with the present window.
 func (m *Machine) Partition() ledger.Partition { return m.part }
+
+// Dead returns how many dead letters the partition has, those of open batches included.
+func (m *Machine) Dead() int64 {
+	n := m.part.Dead
+	for i := range m.window.items.len() {
+		n += int64(len(m.window.items.at(i).Dead))
+	}
+	for i := range m.offered.len() {
+		n += int64(len(m.offered.at(i).Dead))
+	}
+	if m.rotation != nil {
+		n += int64(len(m.rotation.seal.Rejected))
+	}
+	return n
+}
 
 // Connection returns the number of the present connection, also one that is being
 // opened, or 0.
@@ -131,7 +152,7 @@ func (m *Machine) Step(e Event) []Action {
 		// Counts also after a stop: what became durable is told to the callers.
 		m.writes--
 		m.written(e)
-	case Created, Finalized, CallFailed, Unreadable:
+	case Created, Finalized, CallFailed, Unreadable, Examined:
 		m.calling = false
 		if m.phase != phaseStopped {
 			m.called(e)
@@ -202,8 +223,9 @@ func (m *Machine) start(e Event) {
 			m.batch++
 		}
 		// Read from disk: it may have been sent (invariant 6).
-		items[i] = item{Intent: in, batch: m.batch, maySent: true}
+		items[i] = item{Intent: in, batch: m.batch, maySent: true, old: true}
 		m.after = reached(m.after, in)
+		m.intents = in.Number + 1
 	}
 	if len(items) > 0 {
 		m.batch++
@@ -225,8 +247,9 @@ func (m *Machine) start(e Event) {
 func (m *Machine) bind() {
 	for m.offered.len() > 0 {
 		it := m.offered.pop()
-		it.Start = m.part.Next
+		it.Start, it.Number = m.part.Next, m.intents
 		m.part.Next = it.End()
+		m.intents++
 		m.window.push(it)
 		m.write(Action{Kind: Bind, Batch: it.batch, Intent: it.Intent})
 	}
@@ -239,7 +262,7 @@ func (m *Machine) written(e Event) {
 		m.adopt(e)
 	case Bound:
 		m.do(Action{Kind: Stored, Batch: m.window.at(m.window.bound).batch})
-		m.window.bound++
+		m.window.bind()
 	case Acknowledged:
 		m.resolve(m.acking)
 		m.acking = 0
@@ -276,8 +299,9 @@ func (m *Machine) resolve(to uint64) {
 			continue // a part: its batch has landed with the last one
 		}
 		m.part.Position = reached(m.part.Position, it.Intent)
+		m.part.Dead += int64(len(it.Dead))
 		m.do(Action{Kind: Landed, Batch: it.batch, Ack: Ack{
-			Stream: m.part.Stream, Epoch: m.part.Epoch, Offset: it.Start, Rows: it.Of, Duplicate: it.duplicate,
+			Stream: m.part.Stream, Epoch: m.part.Epoch, Offset: it.Start, Rows: it.Of, Dead: len(it.Dead), Duplicate: it.duplicate,
 		}})
 	}
 }
@@ -326,7 +350,8 @@ func (m *Machine) acknowledge() {
 		return
 	}
 	m.acking = m.window.landed
-	m.write(Action{Kind: Acknowledge, End: m.window.at(m.acking - 1).End()})
+	last := m.window.at(m.acking - 1)
+	m.write(Action{Kind: Acknowledge, Number: last.Number, End: last.End()})
 }
 
 func (m *Machine) do(a Action) { m.out = append(m.out, a) }

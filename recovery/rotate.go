@@ -11,9 +11,11 @@ import (
 // Retiring goes the same way without a successor.
 type rotation struct {
 	seal  ledger.Seal
-	fresh bool   // the stream was asked for its end just before
-	count int64  // of the finalized stream
-	rest  []item // the items above the count, as R4 binds them anew
+	fresh bool         // the stream was asked for its end just before
+	count int64        // of the finalized stream
+	left  []*remainder // the batches above the count
+	next  int          // of left, to be examined
+	rest  []item       // the items above the count, as R4 binds them anew
 }
 
 // rotate begins to replace the stream. First everything in flight is answered or
@@ -21,7 +23,7 @@ type rotation struct {
 // an answer about the stream's end, the stream is asked for that then: since the last
 // answer somebody may have taken it over, and Finalize would not tell.
 func (m *Machine) rotate(reason ledger.Reason, detail string) {
-	fresh := reason != ledger.Aging && reason != ledger.TooLarge || m.phase == phaseProbing
+	fresh := m.phase == phaseProbing || reason == ledger.TakeOver || reason == ledger.Lagging || reason == ledger.Finished
 	m.rotation = &rotation{seal: ledger.Seal{Reason: reason, Detail: detail}, fresh: fresh}
 	m.holding, m.waiting = 0, false
 	m.phase = phaseDraining
@@ -71,6 +73,8 @@ func (m *Machine) called(e Event) {
 		m.seal(e.Name)
 	case e.Kind == Finalized && m.phase == phaseFinalizing:
 		m.counted(e.Count)
+	case e.Kind == Examined && m.phase == phaseExamining:
+		m.examined(e)
 	}
 }
 
@@ -100,7 +104,9 @@ func (m *Machine) counted(count int64) {
 		m.forget(count)
 		return
 	}
-	m.settle(count)
+	m.rotation.count, m.rotation.left, m.rotation.next = count, m.remainders(count), 0
+	m.phase = phaseExamining
+	m.examineNext()
 }
 
 // forget ends a retired partition, of which nothing may be open.
@@ -111,41 +117,22 @@ func (m *Machine) forget(count int64) {
 
 // settle asks for R4: what the count covers has landed, the rest is bound anew at
 // offset 0 of the successor.
-func (m *Machine) settle(count int64) {
-	m.rotation.count, m.rotation.rest = count, m.rest(count)
-	s := &ledger.Settlement{Rows: count, Rest: make([]ledger.Intent, len(m.rotation.rest))}
-	for i, it := range m.rotation.rest {
+func (m *Machine) settle() {
+	r := m.rotation
+	for i, left := range r.left {
+		r.rest = append(r.rest, left.parts(i == 0 && r.seal.Reason == ledger.TooLarge)...)
+	}
+	s := &ledger.Settlement{Rows: r.count, Rest: make([]ledger.Intent, len(r.rest))}
+	next := int64(0)
+	for i := range r.rest {
+		it := &r.rest[i]
+		it.Number, it.Start = m.intents, next
+		m.intents++
+		next = it.End()
 		s.Rest[i] = it.Intent
 	}
 	m.phase = phaseSettling
 	m.write(Action{Kind: Settle, Settlement: s})
-}
-
-// rest returns the items above the count as they are bound anew. After TooLarge the
-// first of them, which is the one that was refused, is split in two.
-func (m *Machine) rest(count int64) []item {
-	var rest []item
-	next := int64(0)
-	bind := func(it item, from, rows int64) {
-		it.Bytes = it.Bytes * rows / it.Rows // an estimate for the halves
-		it.From, it.Rows, it.Start = from, rows, next
-		it.sent, it.flying, it.landed, it.duplicate, it.maySent = false, false, false, false, false
-		next += rows
-		rest = append(rest, it)
-	}
-	for n := m.window.first; n < m.window.end(); n++ {
-		it := *m.window.at(n)
-		switch {
-		case it.End() <= count:
-		case len(rest) == 0 && m.rotation.seal.Reason == ledger.TooLarge && it.Rows > 1:
-			half := it.Rows / 2
-			bind(it, it.From, half)
-			bind(it, it.From+half, it.Rows-half)
-		default:
-			bind(it, it.From, it.Rows)
-		}
-	}
-	return rest
 }
 
 // settled takes the successor over: R4 is durable.

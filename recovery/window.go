@@ -7,6 +7,7 @@ type item struct {
 	ledger.Intent
 	batch     uint64
 	maySent   bool // see Situation.MaySent; sticky
+	old       bool // of an earlier incarnation: its rows are to be had only from the source or the ledger
 	sent      bool // handed to the client in this incarnation and epoch
 	flying    bool // sent on the present connection, not answered
 	landed    bool // its rows are in the stream; B6 is not yet durable
@@ -18,6 +19,8 @@ type item struct {
 // stay when older items leave:
 //
 //	first <= landed <= bound <= end,  landed <= cursor
+//
+// An item without rows has nothing to send: it lands with what is before it.
 type window struct {
 	items  fifo[item]
 	first  uint64 // ordinal of the oldest item
@@ -38,8 +41,21 @@ func (w *window) pop() item {
 // land notes that item n has landed, and whether an earlier append had done it.
 func (w *window) land(n uint64, duplicate bool) {
 	it := w.at(n)
-	it.landed, it.duplicate = true, duplicate
-	for w.landed < w.end() && w.at(w.landed).landed {
+	it.landed, it.duplicate = true, duplicate && it.Rows > 0
+	w.advance()
+}
+
+// bind notes that the oldest item that was not durable is.
+func (w *window) bind() {
+	w.bound++
+	w.advance()
+}
+
+func (w *window) advance() {
+	for w.landed < w.bound {
+		if it := w.at(w.landed); !it.landed && it.Rows > 0 {
+			return
+		}
 		w.landed++
 	}
 }
@@ -47,7 +63,7 @@ func (w *window) land(n uint64, duplicate bool) {
 // sendable returns the ordinal of the next item to send.
 func (w *window) sendable() (uint64, bool) {
 	w.cursor = max(w.cursor, w.landed)
-	for w.cursor < w.bound && w.at(w.cursor).landed {
+	for w.cursor < w.bound && (w.at(w.cursor).landed || w.at(w.cursor).Rows == 0) {
 		w.cursor++
 	}
 	return w.cursor, w.cursor < w.bound

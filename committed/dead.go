@@ -1,0 +1,157 @@
+package committed
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/eowriter/eowriter/ledger"
+	"github.com/eowriter/eowriter/recovery"
+)
+
+// Bounds of what the ledger takes of a batch's dead rows.
+const (
+	maxReason      = 4 << 10  // bytes of a reason
+	maxDeadContent = 32 << 20 // bytes of all contents
+)
+
+// checkDead refuses dead rows that the ledger would not take.
+func checkDead(dead []ledger.Dead) error {
+	for i := range dead {
+		if i > 0 && dead[i].Row <= dead[i-1].Row || dead[i].Row < 0 {
+			return fmt.Errorf("%w: its dead rows are not in order", ErrOutOfOrder)
+		}
+		if len(dead[i].Reason) > maxReason {
+			return fmt.Errorf("%w: the reason of a dead row has %d bytes, at most %d", ErrTooLarge, len(dead[i].Reason), maxReason)
+		}
+	}
+	if size := deadSize(dead); size > maxDeadContent {
+		return fmt.Errorf("%w: %d bytes of dead rows, at most %d: make smaller batches", ErrTooLarge, size, maxDeadContent)
+	}
+	return nil
+}
+
+// deadSize is the size of the dead rows' contents.
+func deadSize(dead []ledger.Dead) (size int64) {
+	for i := range dead {
+		size += int64(len(dead[i].Content))
+	}
+	return size
+}
+
+// examine looks at the rows of a batch between R3 and R4: for the contents of those
+// that the service refused, or to encode them anew. p.mu is held.
+func (p *Partition) examine(a recovery.Action) (recovery.Event, bool) {
+	rows := p.rows(a)
+	p.mu.Unlock()
+	var e recovery.Event
+	var err error
+	if len(a.Refused) > 0 {
+		e, err = p.contents(a, rows)
+	} else {
+		e, err = p.anew(a)
+	}
+	if rows != nil {
+		rows.Free()
+	}
+	p.mu.Lock()
+	if err != nil {
+		// A source that was interrupted by Close has not changed.
+		err = fmt.Errorf("look at the batch at offset %d again: %w", a.Intent.Start, err)
+		return recovery.Event{Kind: recovery.Unreadable, Err: err}, !p.closed
+	}
+	return e, true
+}
+
+// contents gets the refused rows as the source has them, or else as they were encoded.
+func (p *Partition) contents(a recovery.Action, rows block) (recovery.Event, error) {
+	e := recovery.Event{Kind: recovery.Examined}
+	indices := make([]int64, len(a.Refused))
+	for i, refused := range a.Refused {
+		indices[i] = refused.Row
+	}
+	var err error
+	if p.cfg.Replay != nil {
+		var got Replayed
+		if rows, got, err = p.replay(a.Intent, a.Intent.Of+int64(len(a.Intent.Without))); err != nil {
+			return e, err
+		}
+		defer rows.Free()
+		if len(got.Originals) == len(got.Rows) {
+			for _, i := range indices {
+				e.Contents = append(e.Contents, got.Originals[i])
+			}
+			return e, nil
+		}
+	}
+	if rows == nil {
+		if rows, err = p.fetch(a.Intent); err != nil {
+			return e, err
+		}
+		defer rows.Free()
+	}
+	e.Contents, err = rowsAt(rows, indices)
+	e.Schema = a.Intent.Schema
+	return e, err
+}
+
+// anew has the source encode a batch again, and keeps its rows until they have landed.
+func (p *Partition) anew(a recovery.Action) (recovery.Event, error) {
+	in := a.Intent
+	rows, got, err := p.replay(in, -1)
+	if err == nil {
+		err = checkDead(got.Dead)
+	}
+	if err != nil {
+		return recovery.Event{}, err
+	}
+	landed := in.From > 0
+	of, before := in.Of, len(in.Dead)
+	reencoded(&in, int64(len(got.Rows)), got.Dead)
+	in.Bytes = int64(rows.Len())
+	in.Encoder = p.cfg.Encoder
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	in.Schema = p.cfg.Schema.fingerprint
+	switch more := int64(len(in.Dead) - before); {
+	case landed && (in.Of != of || more != 0):
+		err = fmt.Errorf("%w: %d of the batch's rows have landed, and the encoder makes %d of it where it made %d", ErrChanged, in.From, in.Of, of)
+	case in.Of == 0 && len(in.Dead) == 0:
+		err = fmt.Errorf("%w: nothing is left of a batch of %d rows", ErrChanged, of)
+	case more > 0 && p.machine.Dead()+more > p.cfg.MaxDead:
+		err = fmt.Errorf("%w: it would have %d, at most %d", ErrTooManyDead, p.machine.Dead()+more, p.cfg.MaxDead)
+	}
+	if err != nil {
+		rows.Free()
+		return recovery.Event{}, err
+	}
+	if r := p.results[a.Batch]; r == nil {
+		p.results[a.Batch] = &Result{p: p, rows: rows}
+	} else {
+		r.rows.Free()
+		r.rows = rows
+	}
+	return recovery.Event{Kind: recovery.Examined, Intent: in}, nil
+}
+
+// reencoded makes in the batch that its source gives now: n rows, of which those that
+// the service refused stay dead, and what the encoder refuses.
+func reencoded(in *ledger.Intent, n int64, dead []ledger.Dead) {
+	dead = slices.Clone(dead)
+	var without []int64
+	for i := range in.Dead {
+		d := in.Dead[i]
+		at, found := slices.BinarySearchFunc(dead, d.Row, func(d ledger.Dead, row int64) int { return int(d.Row - row) })
+		if !d.Service || found {
+			continue
+		}
+		row := d.Row
+		for j := range at { // those that the encoder refuses are no rows
+			if !dead[j].Service {
+				row--
+			}
+		}
+		without = append(without, row)
+		dead = slices.Insert(dead, at, d)
+	}
+	in.Of, in.Dead, in.Without = n-int64(len(without)), dead, without
+}
