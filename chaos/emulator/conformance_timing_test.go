@@ -137,17 +137,30 @@ var timingCases = []conformanceCase{
 		c.ok(0, orderRows(0, 1), 0)
 		b.alter(wider())
 		young := b.open(b.create())
-		time.Sleep(40*time.Second - 1)
+		young.ok(0, orderRows(4, 1), 0)
+		time.Sleep(40*time.Second - time.Microsecond)
 		require.Nil(b, c.ok(1, orderRows(1, 1), 1).GetUpdatedSchema())
-		time.Sleep(1)
+		time.Sleep(time.Microsecond)
 		require.Nil(b, c.refused(0, orderRows(0, 1), codes.AlreadyExists, exists).GetUpdatedSchema())
 		require.Nil(b, c.refused(9, orderRows(0, 1), codes.OutOfRange, beyond).GetUpdatedSchema())
 		require.Nil(b, c.refused(2, [][]byte{bytesField(nil, 2, "no id")}, codes.InvalidArgument, 0).GetUpdatedSchema())
 		require.True(b, proto.Equal(wider(), c.ok(2, orderRows(2, 1), 2).GetUpdatedSchema()))
 		require.Nil(b, c.ok(3, orderRows(3, 1), 3).GetUpdatedSchema())
-		require.Nil(b, young.ok(0, orderRows(4, 1), 0).GetUpdatedSchema())
-		time.Sleep(time.Minute)
 		require.Nil(b, young.ok(1, orderRows(5, 1), 1).GetUpdatedSchema()) // opened after the change
+	}},
+	{"case-68 opened between two changes", Options{Propagation: Propagation{Delay: 30 * time.Second}}, func(b *bench) {
+		b.alter(wider())
+		c := b.open(b.create())
+		c.ok(0, orderRows(0, 1), 0)
+		time.Sleep(10 * time.Second)
+		widest := wider()
+		widest.Fields = append(widest.Fields, &storagepb.TableFieldSchema{Name: "most", Type: storagepb.TableFieldSchema_STRING})
+		b.alter(widest)
+		require.Nil(b, c.ok(1, orderRows(1, 1), 1).GetUpdatedSchema())
+		time.Sleep(20 * time.Second)
+		require.Nil(b, c.ok(2, orderRows(2, 1), 2).GetUpdatedSchema())
+		time.Sleep(10 * time.Second)
+		require.True(b, proto.Equal(widest, c.ok(3, orderRows(3, 1), 3).GetUpdatedSchema()))
 	}},
 	{"case-68 told three times, and of the latest change only", Options{Propagation: Propagation{UpdatedSchemaTimes: 3}}, func(b *bench) {
 		for _, name := range []string{b.create(), defaultOf} {
@@ -171,9 +184,9 @@ var timingCases = []conformanceCase{
 		b.alter(without(1))
 		require.True(b, proto.Equal(without(1), c.ok(1, orderRows(1, 1), 1).GetUpdatedSchema()))
 		b.open(b.create()).wantExtra("name") // a new connection at once
-		time.Sleep(9*time.Second - 1)
+		time.Sleep(9*time.Second - time.Microsecond)
 		c.ok(2, orderRows(2, 1), 2)
-		time.Sleep(1)
+		time.Sleep(time.Microsecond)
 		for range 2 {
 			resp := c.refused(3, orderRows(3, 1), codes.InvalidArgument, extra)
 			require.Equal(b, "Input schema has more fields than BigQuery schema, extra fields: 'name' Entity: "+c.stream, resp.GetError().GetMessage())
@@ -190,13 +203,20 @@ var timingCases = []conformanceCase{
 		b.alter(without(1))
 		young := b.open(b.create()) // its backend knows the column still
 		young.ok(0, orderRows(0, 1), 0)
-		time.Sleep(63*time.Second - 1)
+		time.Sleep(63*time.Second - time.Microsecond)
 		old.ok(1, orderRows(1, 1), 1)
 		young.ok(1, orderRows(1, 1), 1)
 		b.open(b.create()).wantExtra("name")
-		time.Sleep(1)
+		time.Sleep(time.Microsecond)
 		old.refused(2, orderRows(1, 1), codes.InvalidArgument, extra)
 		young.refused(2, orderRows(1, 1), codes.InvalidArgument, extra)
+	}},
+	{"case-70 with rows looked at before the offset", Options{RowsFirst: true}, func(b *bench) {
+		c := b.open(b.create())
+		c.ok(0, orderRows(0, 1), 0)
+		b.alter(without(1))
+		time.Sleep(9 * time.Second)
+		c.refused(0, orderRows(0, 1), codes.InvalidArgument, extra)
 	}},
 	{"case-70 without a grace; other changes don't end one", Options{Propagation: Propagation{DropGrace: -1}}, func(b *bench) {
 		c := b.open(defaultOf)
@@ -283,12 +303,12 @@ var timingCases = []conformanceCase{
 		used.ok(0, orderRows(0, 1), 0)
 		time.Sleep(48 * time.Hour)
 		used.refused(0, orderRows(0, 1), codes.AlreadyExists, exists) // traffic too
-		time.Sleep(72*time.Hour - 1)
+		time.Sleep(72*time.Hour - time.Microsecond)
 		_, err := b.client.GetWriteStream(b.context(), &storagepb.GetWriteStreamRequest{Name: unused})
 		b.notFound(err)
 		require.Equal(b, noStream, storageOf(status.Convert(err)))
 		b.schemaOf(used.stream)
-		time.Sleep(1)
+		time.Sleep(time.Microsecond)
 		info, ok := b.srv.Stream(used.stream)
 		require.True(b, ok)
 		require.True(b, info.Expired)
@@ -322,16 +342,16 @@ var timingCases = []conformanceCase{
 			require.Equal(b, "Requested entity was not found.", status.Convert(err).Message())
 			_, err = b.client.GetWriteStream(b.context(), &storagepb.GetWriteStreamRequest{Name: defaultOf})
 			b.notFound(err)
-			c := b.open(defaultOf)
+			c := b.openAs(defaultOf, withMore) // no matter its schema
 			c.send(noOffset, orderRows(0, 1))
 			c.ends(codes.NotFound)
 		}
 		unknown()
 		byDefault.send(noOffset, orderRows(1, 1))
 		byDefault.ends(codes.NotFound)
-		time.Sleep(2*time.Minute - 1)
+		time.Sleep(2*time.Minute - time.Microsecond)
 		unknown()
-		time.Sleep(1)
+		time.Sleep(time.Microsecond)
 		b.open(b.create()).ok(0, orderRows(0, 1), 0)
 		_, err := b.client.GetWriteStream(b.context(), &storagepb.GetWriteStreamRequest{Name: old})
 		b.notFound(err)

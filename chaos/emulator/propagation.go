@@ -105,7 +105,7 @@ func (v *view) refuses(st *stream, w *writerSchema, now time.Time) *apiError {
 	}
 	known := st.table.schema.known(now.Add(-v.lag - st.table.opt.Propagation.DropGrace))
 	if known.number > v.compared.number {
-		v.compared, v.dropped = known, nil
+		v.compared = known // no column comes back, so what was dropped stays so
 		if extra := extraColumns(w.message, known.schema.GetFields(), ""); len(extra) > 0 {
 			v.dropped = extraFields(st.name, extra)
 		}

@@ -142,7 +142,10 @@ func TestRestartKnowsSchemasAndTimes(t *testing.T) {
 		require.True(t, proto.Equal(gone, b.schemaOf(used)))
 		require.NoError(t, b.srv.Close())
 		opt.Tables = map[string]*storagepb.TableSchema{orders: wider()}
-		_, err = Start(opt)
+		srv, err := Start(opt)
+		if err == nil {
+			_ = srv.Close() // a bubble with a real listener would never end
+		}
 		require.ErrorIs(t, err, ErrSchemaChange)
 
 		// 3 days since the creation of the one, not yet since the last use of the other.
@@ -155,6 +158,22 @@ func TestRestartKnowsSchemasAndTimes(t *testing.T) {
 		time.Sleep(48 * time.Hour)
 		_, err = b.client.GetWriteStream(b.context(), &storagepb.GetWriteStreamRequest{Name: used})
 		require.Equal(t, codes.NotFound, status.Code(err))
+	})
+}
+
+// If this failed, a restart would take a stream's first use in a process for its last.
+func TestRestartKnowsTheLastUse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		opt := Options{Data: t.TempDir()}
+		b := newVirtualBench(t, opt)
+		name := b.create()
+		for i := range int64(3) {
+			b.open(name).ok(i, orderRows(i, 1), i)
+			time.Sleep(40 * time.Hour)
+		}
+		require.NoError(t, b.srv.Close())
+		b = newVirtualBench(t, opt)
+		b.open(name).ok(3, orderRows(3, 1), 3)
 	})
 }
 

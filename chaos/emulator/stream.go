@@ -88,11 +88,9 @@ func (st *stream) there() *apiError {
 func (st *stream) attach(c *connection) (again bool, err *apiError) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	at := now()
-	if err := st.gone(at); err != nil {
+	if err := st.gone(now()); err != nil {
 		return false, err
 	}
-	st.used = at
 	again = st.attached > 0
 	st.attached++
 	if !st.isDefault() && st.newest != nil {
