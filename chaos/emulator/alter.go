@@ -11,33 +11,19 @@ import (
 // ErrSchemaChange is what a change of a table's schema that BigQuery doesn't allow fails with.
 var ErrSchemaChange = errors.New("this change of the schema is not allowed")
 
-// checkAlter says why a table with this history can't get the schema next; nil: it can. What BigQuery allows: columns
-// added as NULLABLE or REPEATED, at the top and in records; REQUIRED relaxed to NULLABLE; a column at the top dropped;
-// a type or its parameters widened; descriptions, default values and the like changed. A column keeps its name, though
-// not its letters' case.
-//
-// The name of a dropped column can't be used again, as long as the table lives: rows are kept as they were sent, and
-// their old values would come back.
-func checkAlter(h *history, next *storagepb.TableSchema) error {
-	if err := checkColumns(h.Load().GetFields(), next.GetFields(), ""); err != nil {
-		return err
-	}
-	columns, last := columnsByName(next.GetFields()), columnsByName(h.Load().GetFields())
-	for _, v := range h.all() {
-		for name := range columnsByName(v.schema.GetFields()) {
-			if columns[name] != nil && last[name] == nil {
-				return notAllowed(columns[name].GetName(), "a column of that name was deleted: take another name")
-			}
-		}
-	}
-	return nil
+// checkAlter says why a table's schema can't be replaced by the next; nil: it can. What BigQuery allows: columns added as
+// NULLABLE or REPEATED, at the top and in records; REQUIRED relaxed to NULLABLE; a column at the top dropped; a type or
+// its parameters widened; descriptions, default values and the like changed. A column keeps its name, though not its
+// letters' case.
+func checkAlter(old, next *storagepb.TableSchema) error {
+	return checkChanges(old.GetFields(), next.GetFields(), "")
 }
 
 func notAllowed(column, why string, args ...any) error {
 	return fmt.Errorf("%w: column %s: %s", ErrSchemaChange, column, fmt.Sprintf(why, args...))
 }
 
-func checkColumns(old, next []*storagepb.TableFieldSchema, prefix string) error {
+func checkChanges(old, next []*storagepb.TableFieldSchema, prefix string) error {
 	before, after := columnsByName(old), columnsByName(next)
 	for _, c := range next {
 		path := prefix + c.GetName()
@@ -46,7 +32,7 @@ func checkColumns(old, next []*storagepb.TableFieldSchema, prefix string) error 
 		case after[strings.ToLower(c.GetName())] != c:
 			return notAllowed(path, "it is there twice")
 		case was != nil:
-			if err := checkColumn(path, was, c); err != nil {
+			if err := checkChange(path, was, c); err != nil {
 				return err
 			}
 		case modeOf(c) == storagepb.TableFieldSchema_REQUIRED:
@@ -61,7 +47,7 @@ func checkColumns(old, next []*storagepb.TableFieldSchema, prefix string) error 
 	return nil
 }
 
-func checkColumn(path string, old, next *storagepb.TableFieldSchema) error {
+func checkChange(path string, old, next *storagepb.TableFieldSchema) error {
 	from, to := modeOf(old), modeOf(next)
 	if from != to && (from != storagepb.TableFieldSchema_REQUIRED || to != storagepb.TableFieldSchema_NULLABLE) {
 		return notAllowed(path, "the mode can't change from %v to %v", from, to)
@@ -70,7 +56,7 @@ func checkColumn(path string, old, next *storagepb.TableFieldSchema) error {
 		return notAllowed(path, "the type can't change from %s to %s", typeText(old), typeText(next))
 	}
 	if old.GetType() == storagepb.TableFieldSchema_STRUCT {
-		return checkColumns(old.GetFields(), next.GetFields(), path+".")
+		return checkChanges(old.GetFields(), next.GetFields(), path+".")
 	}
 	return nil
 }

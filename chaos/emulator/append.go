@@ -34,7 +34,7 @@ type connection struct {
 	target   string // the stream's name as the client wrote it; echoed in responses
 	writer   *writerSchema
 	plan     *plan
-	view     view
+	backend  backend
 	now      time.Time // of the judgement
 	failed   bool      // the request before was refused
 	named    bool      // each request must name its stream, after a change of schema in band (case 66)
@@ -187,7 +187,7 @@ func (c *connection) judge(st *stream, req *request) (*storagepb.AppendRowsRespo
 	}
 	c.srv.stats.rows.Add(req.count)
 	c.srv.stats.bytes.Add(req.rowBytes)
-	resp.UpdatedSchema = c.view.updated(st.table, c.now)
+	resp.UpdatedSchema = c.backend.updated(st.table, c.now)
 	return resp, nil
 }
 

@@ -217,6 +217,10 @@ var timingCases = []conformanceCase{
 		b.alter(without(1))
 		time.Sleep(9 * time.Second)
 		c.refused(0, orderRows(0, 1), codes.InvalidArgument, extra)
+		b.alter(ordersSchema()) // the column comes back
+		c.refused(1, orderRows(1, 1), codes.InvalidArgument, extra)
+		time.Sleep(9 * time.Second)
+		c.ok(1, orderRows(1, 1), 1)
 	}},
 	{"case-70 without a grace; other changes don't end one", Options{Propagation: Propagation{DropGrace: -1}}, func(b *bench) {
 		c := b.open(defaultOf)

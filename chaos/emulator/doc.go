@@ -29,8 +29,8 @@
 // Each AppendRows call is a connection with a worker goroutine: it takes the message apart (request.go), attaches the
 // connection to its stream with the first one (append.go), checks the rows against the writer's and the table's
 // schema (schema.go, types.go, rows.go) and lets the stream judge the offset and write (stream.go, store.go). Faults
-// (faults.go) fire before or after the judgement. What the connection knows of the table's schemas (history.go) is its
-// view (propagation.go).
+// (faults.go) fire before or after the judgement. Which of the table's schemas (history.go) a connection knows
+// is up to its backend (propagation.go).
 //
 // A connection that was replaced by a newer one on its stream may still hold requests that it read: they are dropped.
 // What it applied before stays applied, whether or not the answer arrives.

@@ -31,7 +31,7 @@ func (h *history) newest() *version {
 	return all[len(all)-1]
 }
 
-// known is the version that somebody sees whose view is the table as it was at t: at least the first one.
+// known is the version that somebody knows who sees the table as it was at t: at least the first one.
 func (h *history) known(t time.Time) *version {
 	all := *h.versions.Load()
 	for i := len(all) - 1; i > 0; i-- {
@@ -52,6 +52,3 @@ func (h *history) add(schema *storagepb.TableSchema, at time.Time) {
 	all = append(all[:len(all):len(all)], v)
 	h.versions.Store(&all)
 }
-
-// all are the versions, oldest first.
-func (h *history) all() []*version { return *h.versions.Load() }

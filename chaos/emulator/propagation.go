@@ -50,10 +50,9 @@ func (p Propagation) withDefaults() (Propagation, error) {
 	return p, nil
 }
 
-// view is what one connection's backend knows of the table's schema. It belongs to the connection's worker.
-type view struct {
-	lag  time.Duration // how far the backend is behind
-	base *version      // that the writer's schema was matched with: what rows are checked against, for good (case 71)
+// backend is what serves one connection, and what it knows of the table's schema. It belongs to the connection's worker.
+type backend struct {
+	lag time.Duration // how far it is behind
 
 	told *version // what the client was told last, or could have known when it connected
 	tell int64    // how often more it is to be told of that
@@ -62,55 +61,56 @@ type view struct {
 	dropped  *apiError // what the client's schema has and that version hasn't
 }
 
-// newView is the view of a connection that is opened now for the first time, the open-th on its stream.
-func (s *Server) newView(st *stream, open int64) view {
+// newBackend is the backend of a connection that is opened now for the first time, the open-th on its stream.
+func (s *Server) newBackend(st *stream, open int64) backend {
 	p := s.opt.Propagation
 	lag := p.Delay
 	if p.Jitter > 0 {
 		on := occasion{table: st.table.name, streamOrdinal: st.ordinal, request: open}
 		lag += time.Duration(chance(s.opt.Seed, math.MaxUint64, on) * float64(p.Jitter))
 	}
-	return view{lag: lag, told: st.table.schema.newest()}
+	return backend{lag: lag, told: st.table.schema.newest()}
 }
 
-// match makes w the connection's writer schema, matched with what the backend knows now.
-func (v *view) match(st *stream, w *writerSchema, now time.Time) (*plan, *apiError) {
-	base := st.table.schema.known(now.Add(-v.lag))
+// match matches w, which becomes the connection's writer schema, with the table's as b knows it now. Rows are checked
+// against that for as long as w is in use (case 71).
+func (b *backend) match(st *stream, w *writerSchema, now time.Time) (*plan, *apiError) {
+	base := st.table.schema.known(now.Add(-b.lag))
 	p, err := match(st.name, w, base.schema)
 	if err == nil {
-		v.base, v.compared, v.dropped = base, base, nil
+		b.compared, b.dropped = base, nil
 	}
 	return p, err
 }
 
 // updated returns the schema that a success at the moment now carries, nil if there is nothing to tell.
-func (v *view) updated(t *table, now time.Time) *storagepb.TableSchema {
-	if t.schema.newest() != v.told { // mostly not
+func (b *backend) updated(t *table, now time.Time) *storagepb.TableSchema {
+	if t.schema.newest() != b.told { // mostly not
 		p := t.opt.Propagation
-		if known := t.schema.known(now.Add(-v.lag - p.UpdatedSchemaDelay)); known.number > v.told.number {
-			v.told, v.tell = known, p.UpdatedSchemaTimes
+		if known := t.schema.known(now.Add(-b.lag - p.UpdatedSchemaDelay)); known.number > b.told.number {
+			b.told, b.tell = known, p.UpdatedSchemaTimes
 		}
 	}
-	if v.tell == 0 {
+	if b.tell == 0 {
 		return nil
 	}
-	v.tell--
-	return v.told.schema
+	b.tell--
+	return b.told.schema
 }
 
 // refuses returns what the client is told once the grace of a dropped column that its schema has is over.
-func (v *view) refuses(st *stream, w *writerSchema, now time.Time) *apiError {
-	if st.table.schema.newest() == v.compared { // mostly
-		return v.dropped
+func (b *backend) refuses(st *stream, w *writerSchema, now time.Time) *apiError {
+	if st.table.schema.newest() == b.compared { // mostly
+		return b.dropped
 	}
-	known := st.table.schema.known(now.Add(-v.lag - st.table.opt.Propagation.DropGrace))
-	if known.number > v.compared.number {
-		v.compared = known // no column comes back, so what was dropped stays so
+	known := st.table.schema.known(now.Add(-b.lag - st.table.opt.Propagation.DropGrace))
+	if known.number > b.compared.number {
+		b.compared, b.dropped = known, nil
 		if extra := extraColumns(w.message, known.schema.GetFields(), ""); len(extra) > 0 {
-			v.dropped = extraFields(st.name, extra)
+			b.dropped = extraFields(st.name, extra)
 		}
 	}
-	return v.dropped
+	return b.dropped
 }
 
 // extraColumns lists the fields of a writer's schema that have no column, by their path.

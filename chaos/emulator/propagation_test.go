@@ -26,7 +26,7 @@ func TestJitterIsDrawnFromTheSeed(t *testing.T) {
 		st, err := b.srv.lookup(defaultOf)
 		require.Nil(t, err)
 		for open := range int64(100) {
-			all = append(all, b.srv.newView(st, open).lag)
+			all = append(all, b.srv.newBackend(st, open).lag)
 		}
 		return all
 	}
@@ -42,7 +42,7 @@ func TestJitterIsDrawnFromTheSeed(t *testing.T) {
 	require.Greater(t, len(distinct), 50)
 }
 
-// If this failed, somebody's view of a table could go back in time, or be of a schema that came later.
+// If this failed, what a backend knows could go back in time, or be of a schema that came later.
 func TestHistoryKnown(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		h := new(history)
@@ -141,7 +141,9 @@ func TestRestartKnowsSchemasAndTimes(t *testing.T) {
 		b = newVirtualBench(t, opt)
 		require.True(t, proto.Equal(gone, b.schemaOf(used)))
 		require.NoError(t, b.srv.Close())
-		opt.Tables = map[string]*storagepb.TableSchema{orders: wider()}
+		wrong := wider()
+		wrong.Fields[0].Type = storagepb.TableFieldSchema_STRING
+		opt.Tables = map[string]*storagepb.TableSchema{orders: wrong}
 		srv, err := Start(opt)
 		if err == nil {
 			_ = srv.Close() // a bubble with a real listener would never end

@@ -61,7 +61,7 @@ func (c *connection) first(req *request) error {
 	if err := st.there(); err != nil {
 		return err
 	}
-	c.view = c.srv.newView(st, on.request)
+	c.backend = c.srv.newBackend(st, on.request)
 	if err := c.match(st, req.schema); err != nil {
 		return err
 	}
@@ -87,7 +87,7 @@ func (c *connection) match(st *stream, raw []byte) *apiError {
 	if err != nil {
 		return errorf(codes.InvalidArgument, st.name, "Invalid proto schema: BqMessage.proto: %v", err)
 	}
-	plan, mismatch := c.view.match(st, w, now())
+	plan, mismatch := c.backend.match(st, w, now())
 	if mismatch != nil {
 		return mismatch
 	}

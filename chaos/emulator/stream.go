@@ -122,7 +122,7 @@ func (st *stream) judge(c *connection, req *request, bad []*storagepb.RowError) 
 	if !st.isDefault() && st.newest != c {
 		return nil, takenOver(st.name) // read before the take-over, but not applied
 	}
-	dropped := c.view.refuses(st, c.writer, c.now)
+	dropped := c.backend.refuses(st, c.writer, c.now)
 	if err := st.refuse(c, req, len(bad) > 0 || dropped != nil); err != nil {
 		return err.inResponse(c.target), nil
 	}

@@ -108,7 +108,7 @@ func (s *Server) AlterTable(name string, schema *storagepb.TableSchema) error {
 	if proto.Equal(t.schema.Load(), schema) {
 		return nil
 	}
-	if err := checkAlter(&t.schema, schema); err != nil {
+	if err := checkAlter(t.schema.Load(), schema); err != nil {
 		return fmt.Errorf("alter table %s: %w", name, err)
 	}
 	at := now()
