@@ -29,8 +29,6 @@ func checkChanges(old, next []*storagepb.TableFieldSchema, prefix string) error 
 		path := prefix + c.GetName()
 		was := before[strings.ToLower(c.GetName())]
 		switch {
-		case after[strings.ToLower(c.GetName())] != c:
-			return notAllowed(path, "it is there twice")
 		case was != nil:
 			if err := checkChange(path, was, c); err != nil {
 				return err

@@ -32,8 +32,8 @@ type connection struct {
 	// idleName, which is why it is atomic.
 	stream   atomic.Pointer[stream]
 	target   string // the stream's name as the client wrote it; echoed in responses
-	writer   *writerSchema
-	plan     *plan
+	form     *form
+	standard interpretation // of missing values, from the latest request that said so
 	backend  backend
 	now      time.Time // of the judgement
 	failed   bool      // the request before was refused
@@ -174,9 +174,12 @@ func (c *connection) handle(req *request) (*storagepb.AppendRowsResponse, error)
 // judge lets the stream decide, and counts.
 func (c *connection) judge(st *stream, req *request) (*storagepb.AppendRowsResponse, error) {
 	c.now = now()
+	if err := c.interpret(st, req); err != nil {
+		return err.inResponse(c.target), nil
+	}
 	var bad []*storagepb.RowError
 	if req.keep {
-		bad = c.plan.checkRows(req.rows)
+		bad = req.form.plan.checkRows(req.rows, req.form.filled)
 	}
 	resp, err := st.judge(c, req, bad)
 	if err != nil {

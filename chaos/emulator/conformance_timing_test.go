@@ -221,6 +221,7 @@ var timingCases = []conformanceCase{
 		c.refused(1, orderRows(1, 1), codes.InvalidArgument, extra)
 		time.Sleep(9 * time.Second)
 		c.ok(1, orderRows(1, 1), 1)
+		require.Equal(b, Value{}, contents(b, b.srv, orders)[0][1]) // its old values don't
 	}},
 	{"case-70 without a grace; other changes don't end one", Options{Propagation: Propagation{DropGrace: -1}}, func(b *bench) {
 		c := b.open(defaultOf)

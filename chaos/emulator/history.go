@@ -31,6 +31,9 @@ func (h *history) newest() *version {
 	return all[len(all)-1]
 }
 
+// all are the versions, oldest first. The slice must not be modified.
+func (h *history) all() []*version { return *h.versions.Load() }
+
 // known is the version that somebody knows who sees the table as it was at t: at least the first one.
 func (h *history) known(t time.Time) *version {
 	all := *h.versions.Load()

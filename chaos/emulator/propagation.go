@@ -74,13 +74,13 @@ func (s *Server) newBackend(st *stream, open int64) backend {
 
 // match matches w, which becomes the connection's writer schema, with the table's as b knows it now. Rows are checked
 // against that for as long as w is in use (case 71).
-func (b *backend) match(st *stream, w *writerSchema, now time.Time) (*plan, *apiError) {
+func (b *backend) match(st *stream, w *writerSchema, now time.Time) (*form, *apiError) {
 	base := st.table.schema.known(now.Add(-b.lag))
-	p, err := match(st.name, w, base.schema)
+	f, err := newForm(st.name, w, base)
 	if err == nil {
 		b.compared, b.dropped = base, nil
 	}
-	return p, err
+	return f, err
 }
 
 // updated returns the schema that a success at the moment now carries, nil if there is nothing to tell.

@@ -16,6 +16,7 @@ type replay struct {
 	srv     *Server
 	store   *store
 	writers []*writerSchema
+	forms   []*form
 	now     time.Time // when the records were written that are read now, as far as is known
 }
 
@@ -70,6 +71,8 @@ func (r *replay) apply(payload []byte) error {
 		r.writers = append(r.writers, w)
 		r.store.logged[w] = uint64(len(r.writers))
 		return nil
+	case recordForm:
+		return r.form(&f)
 	case recordRows, recordCount:
 		return r.rows(payload[0], &f)
 	case recordFinalized, recordExpired:
@@ -129,11 +132,11 @@ func (r *replay) rows(kind byte, f *fields) error {
 		b.count = int64(f.varint())
 	} else {
 		number := f.varint()
-		if number > uint64(len(r.writers)) {
-			return fmt.Errorf("unknown writer schema %d", number)
+		if number > uint64(len(r.forms)) {
+			return fmt.Errorf("unknown form %d", number)
 		}
 		if number > 0 {
-			b.writer = r.writers[number-1]
+			b.form = r.forms[number-1]
 		}
 		for len(f.rest) > 0 && !f.bad {
 			b.rows = append(b.rows, f.bytes())
@@ -147,11 +150,37 @@ func (r *replay) rows(kind byte, f *fields) error {
 		st.table.batches = append(st.table.batches, b)
 	}
 	st.advance(b.count)
-	st.writer = b.writer
+	st.form = b.form
 	st.used = r.now
 	if r.now.IsZero() { // written when logs didn't tell the time
 		st.used = now()
 	}
+	return nil
+}
+
+func (r *replay) form(f *fields) error {
+	st, err := r.known(f)
+	if err != nil {
+		return err
+	}
+	writer, number := f.varint(), f.varint()
+	versions := st.table.schema.all()
+	if writer == 0 || writer > uint64(len(r.writers)) || number >= uint64(len(versions)) {
+		return fmt.Errorf("form of the unknown writer schema %d or version %d", writer, number)
+	}
+	form, mismatch := newForm(st.name, r.writers[writer-1], versions[number])
+	if mismatch != nil {
+		return mismatch
+	}
+	for len(f.rest) > 0 && !f.bad {
+		slot, v := f.varint(), Value{Kind: ScalarValue, Text: f.string(), Micros: int64(f.varint())}
+		if f.bad || slot >= uint64(len(form.plan.blank)) {
+			return fmt.Errorf("malformed form of %s", st.name)
+		}
+		form.fill(int(slot), v)
+	}
+	r.forms = append(r.forms, form)
+	r.store.forms[form] = uint64(len(r.forms))
 	return nil
 }
 

@@ -22,7 +22,7 @@ func (c *connection) route(req *request) error {
 	case req.stream != "" && req.stream != c.target && req.stream != st.name:
 		return c.otherStream(st, req.stream)
 	}
-	if st.isDefault() && req.hasSchema && !bytes.Equal(req.schema, c.writer.raw) { // case 66; ignored otherwise: 65
+	if st.isDefault() && req.hasSchema && !bytes.Equal(req.schema, c.form.writer.raw) { // case 66; ignored otherwise: 65
 		c.named = true
 		return nilable(c.match(st, req.schema))
 	}
@@ -87,11 +87,11 @@ func (c *connection) match(st *stream, raw []byte) *apiError {
 	if err != nil {
 		return errorf(codes.InvalidArgument, st.name, "Invalid proto schema: BqMessage.proto: %v", err)
 	}
-	plan, mismatch := c.backend.match(st, w, now())
+	form, mismatch := c.backend.match(st, w, now())
 	if mismatch != nil {
 		return mismatch
 	}
-	c.writer, c.plan = w, plan
+	c.form = form
 	return nil
 }
 

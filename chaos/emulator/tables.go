@@ -47,6 +47,9 @@ func (s *Server) createTable(name string, schema *storagepb.TableSchema, at time
 	if !tableName.MatchString(name) {
 		return fmt.Errorf("create table %q: the name must have the form projects/P/datasets/D/tables/T", name)
 	}
+	if err := checkSchema(schema); err != nil {
+		return fmt.Errorf("create table %s: %w", name, err)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.tables[name] != nil {
@@ -99,6 +102,9 @@ func (s *Server) give(name string, schema *storagepb.TableSchema) error {
 // they began with, until a column is gone that theirs has. The schema that the table has is no change. The error of a
 // change that BigQuery doesn't allow is ErrSchemaChange.
 func (s *Server) AlterTable(name string, schema *storagepb.TableSchema) error {
+	if err := checkSchema(schema); err != nil {
+		return fmt.Errorf("alter table %s: %w", name, err)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t := s.tables[name]
