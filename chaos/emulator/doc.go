@@ -15,14 +15,14 @@
 // Case 24 gives OUT_OF_RANGE, or ABORTED with Options.AbortFollowers; 18 and 19 hold for the probe too. Of 54 and 95
 // the service's texts are not known. Streams expire by Options.StreamTTL or on demand (ExpireStream, the fault expire).
 //
+// PENDING and BUFFERED streams, FlushRows, BatchCommitWriteStreams, Arrow, change data capture, missing value
+// interpretations other than NULL, and several streams on one connection are answered with UNIMPLEMENTED.
+//
 // # Changes of a table
 //
 // Server.AlterTable changes the metadata at once; each connection's backend notices later, by Options.Propagation
 // (cases 68 to 71). A connection checks its rows against the schema that its backend knew when the writer's schema
 // came, until it ends. Rows are kept as they were sent, columns that were dropped meanwhile included.
-//
-// PENDING and BUFFERED streams, FlushRows, BatchCommitWriteStreams, Arrow, change data capture, missing value
-// interpretations other than NULL, and several streams on one connection are answered with UNIMPLEMENTED.
 //
 // # Life of a request
 //
