@@ -32,8 +32,7 @@ type connection struct {
 	// idleName, which is why it is atomic.
 	stream   atomic.Pointer[stream]
 	target   string // the stream's name as the client wrote it; echoed in responses
-	writer   *writerSchema
-	plan     *plan
+	form     *form
 	schema   *storagepb.TableSchema // the table's, as the client last knew it
 	named    bool                   // each request must name its stream, after a change of schema in band (case 66)
 	requests int64
@@ -172,7 +171,7 @@ func (c *connection) handle(req *request) (*storagepb.AppendRowsResponse, error)
 func (c *connection) judge(st *stream, req *request) (*storagepb.AppendRowsResponse, error) {
 	var bad []*storagepb.RowError
 	if req.keep {
-		bad = c.plan.checkRows(req.rows)
+		bad = c.form.plan.checkRows(req.rows, c.form.filled)
 	}
 	resp, err := st.judge(c, req, bad)
 	if err != nil {

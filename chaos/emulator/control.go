@@ -64,7 +64,7 @@ func (s *Server) AppendForeign(name string, rows [][]byte) (int64, error) {
 		return 0, fmt.Errorf("append to stream: %w", finalized(st.name))
 	}
 	at := st.end
-	if err := st.write(batch{stream: st, offset: at, count: int64(len(rows)), rows: rows, writer: st.writer}); err != nil {
+	if err := st.write(batch{stream: st, offset: at, count: int64(len(rows)), rows: rows, form: st.form}); err != nil {
 		return 0, fmt.Errorf("append to stream: %w", err)
 	}
 	return at, nil

@@ -16,6 +16,7 @@ type replay struct {
 	srv     *Server
 	store   *store
 	writers []*writerSchema
+	forms   []*form
 }
 
 // all applies the whole records at the beginning of data and returns how many bytes they are. A record that is cut
@@ -62,6 +63,8 @@ func (r *replay) apply(payload []byte) error {
 		r.writers = append(r.writers, w)
 		r.store.logged[w] = uint64(len(r.writers))
 		return nil
+	case recordForm:
+		return r.form(&f)
 	case recordRows, recordCount:
 		return r.rows(payload[0], &f)
 	case recordFinalized, recordExpired:
@@ -82,7 +85,7 @@ func (r *replay) table(name string, f fields) error {
 		return fmt.Errorf("schema of table %q: %w", name, err)
 	}
 	if t := r.srv.tables[name]; t != nil {
-		t.schema.Store(schema)
+		t.setSchema(schema)
 		return nil
 	}
 	r.srv.addTable(name, schema)
@@ -112,11 +115,11 @@ func (r *replay) rows(kind byte, f *fields) error {
 		b.count = int64(f.varint())
 	} else {
 		number := f.varint()
-		if number > uint64(len(r.writers)) {
-			return fmt.Errorf("unknown writer schema %d", number)
+		if number > uint64(len(r.forms)) {
+			return fmt.Errorf("unknown form %d", number)
 		}
 		if number > 0 {
-			b.writer = r.writers[number-1]
+			b.form = r.forms[number-1]
 		}
 		for len(f.rest) > 0 && !f.bad {
 			b.rows = append(b.rows, f.bytes())
@@ -130,7 +133,32 @@ func (r *replay) rows(kind byte, f *fields) error {
 		st.table.batches = append(st.table.batches, b)
 	}
 	st.advance(b.count)
-	st.writer = b.writer
+	st.form = b.form
+	return nil
+}
+
+func (r *replay) form(f *fields) error {
+	st, err := r.known(f)
+	if err != nil {
+		return err
+	}
+	writer, version := f.varint(), f.varint()
+	if writer == 0 || writer > uint64(len(r.writers)) || version >= uint64(len(st.table.versions)) {
+		return fmt.Errorf("form of the unknown writer schema %d or version %d", writer, version)
+	}
+	form, mismatch := newForm(st.name, r.writers[writer-1], st.table.versions[version], int(version))
+	if mismatch != nil {
+		return mismatch
+	}
+	for len(f.rest) > 0 && !f.bad {
+		slot, v := f.varint(), Value{Kind: ScalarValue, Text: f.string(), Micros: int64(f.varint())}
+		if f.bad || slot >= uint64(len(form.plan.blank)) {
+			return fmt.Errorf("malformed form of %s", st.name)
+		}
+		form.fill(int(slot), v)
+	}
+	r.forms = append(r.forms, form)
+	r.store.forms[form] = uint64(len(r.forms))
 	return nil
 }
 

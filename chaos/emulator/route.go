@@ -22,7 +22,7 @@ func (c *connection) route(req *request) error {
 	case req.stream != "" && req.stream != c.target && req.stream != st.name:
 		return c.otherStream(st, req.stream)
 	}
-	if st.isDefault() && req.hasSchema && !bytes.Equal(req.schema, c.writer.raw) { // case 66; ignored otherwise: 65
+	if st.isDefault() && req.hasSchema && !bytes.Equal(req.schema, c.form.writer.raw) { // case 66; ignored otherwise: 65
 		c.named = true
 		return nilable(c.schemas(st, req.schema))
 	}
@@ -84,11 +84,11 @@ func (c *connection) schemas(st *stream, raw []byte) *apiError {
 		return errorf(codes.InvalidArgument, st.name, "Invalid proto schema: BqMessage.proto: %v", err)
 	}
 	schema := st.table.schema.Load()
-	plan, mismatch := match(st.name, w, schema)
+	form, mismatch := newForm(st.name, w, schema, c.srv.versionOf(st.table, schema))
 	if mismatch != nil {
 		return mismatch
 	}
-	c.writer, c.plan, c.schema = w, plan, schema
+	c.form, c.schema = form, schema
 	return nil
 }
 

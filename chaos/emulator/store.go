@@ -19,8 +19,8 @@ type batch struct {
 	stream *stream
 	offset int64
 	count  int64
-	rows   [][]byte      // nil when rows are not kept
-	writer *writerSchema // nil for rows of a foreign writer on a stream that nobody else wrote to
+	rows   [][]byte // nil when rows are not kept
+	form   *form    // nil for rows of a foreign writer on a stream that nobody else wrote to
 }
 
 // store keeps what was written: rows in memory, and with a data folder every change in one log, so that reading the
@@ -38,6 +38,7 @@ type store struct {
 	scratch []byte
 	writers map[string]*writerSchema
 	logged  map[*writerSchema]uint64 // number of the schema's record
+	forms   map[*form]uint64         // number of the form's record
 }
 
 const (
@@ -45,7 +46,8 @@ const (
 	recordDropped   = 'D' // name
 	recordStream    = 'S' // name, creation time
 	recordWriter    = 'W' // serialized DescriptorProto; numbered from 1 in the order of the log
-	recordRows      = 'A' // stream index, offset, number of writer or 0, rows
+	recordForm      = 'M' // stream index, number of writer, version of the table's schema, values filled in; numbered like writers
+	recordRows      = 'B' // stream index, offset, number of form or 0, rows
 	recordCount     = 'C' // stream index, offset, row count
 	recordFinalized = 'F' // stream index
 	recordExpired   = 'X' // stream index
@@ -56,7 +58,7 @@ const recordHeader = 8
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 func newStore(discard bool) *store {
-	return &store{discard: discard, writers: map[string]*writerSchema{}, logged: map[*writerSchema]uint64{}}
+	return &store{discard: discard, writers: map[string]*writerSchema{}, logged: map[*writerSchema]uint64{}, forms: map[*form]uint64{}}
 }
 
 // open reads the log in folder back into srv and makes the store append to it.
@@ -150,13 +152,9 @@ func (s *store) logBatch(b batch) error {
 		p = protowire.AppendVarint(p, uint64(b.offset))
 		return s.commit(protowire.AppendVarint(p, uint64(b.count)))
 	}
-	number := s.logged[b.writer]
-	if b.writer != nil && number == 0 {
-		if err := s.commit(append(s.begin(recordWriter), b.writer.raw...)); err != nil {
-			return err
-		}
-		number = uint64(len(s.logged)) + 1
-		s.logged[b.writer] = number
+	number, err := s.logForm(b)
+	if err != nil {
+		return err
 	}
 	p := s.begin(recordRows)
 	p = protowire.AppendVarint(p, uint64(b.stream.index))
@@ -166,6 +164,37 @@ func (s *store) logBatch(b batch) error {
 		p = protowire.AppendBytes(p, row)
 	}
 	return s.commit(p)
+}
+
+// logForm logs a batch's form, with the writer's schema before it, unless they are logged, and returns its number.
+func (s *store) logForm(b batch) (uint64, error) {
+	f := b.form
+	if f == nil || s.forms[f] > 0 {
+		return s.forms[f], nil
+	}
+	writer := s.logged[f.writer]
+	if writer == 0 {
+		if err := s.commit(append(s.begin(recordWriter), f.writer.raw...)); err != nil {
+			return 0, err
+		}
+		writer = uint64(len(s.logged)) + 1
+		s.logged[f.writer] = writer
+	}
+	p := protowire.AppendVarint(s.begin(recordForm), uint64(b.stream.index))
+	p = protowire.AppendVarint(p, writer)
+	p = protowire.AppendVarint(p, uint64(f.version))
+	for slot, v := range f.filled {
+		if v.Kind == ScalarValue {
+			p = protowire.AppendVarint(p, uint64(slot))
+			p = protowire.AppendString(p, v.Text)
+			p = protowire.AppendVarint(p, uint64(v.Micros))
+		}
+	}
+	if err := s.commit(p); err != nil {
+		return 0, err
+	}
+	s.forms[f] = uint64(len(s.forms)) + 1
+	return s.forms[f], nil
 }
 
 func (s *store) tableSet(name string, schema *storagepb.TableSchema) error {

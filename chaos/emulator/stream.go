@@ -31,7 +31,7 @@ type stream struct {
 	attached  int64 // connections ever
 	active    map[*connection]struct{}
 	newest    *connection // of an application stream: the only one whose requests are applied
-	writer    *writerSchema
+	form      *form       // of the latest rows
 }
 
 // StreamInfo describes a stream at one moment.
@@ -116,7 +116,7 @@ func (st *stream) judge(c *connection, req *request, bad []*storagepb.RowError) 
 		return resp, nil
 	}
 	at := st.end
-	if err := st.write(batch{stream: st, offset: at, count: req.count, rows: req.rows, writer: c.writer}); err != nil {
+	if err := st.write(batch{stream: st, offset: at, count: req.count, rows: req.rows, form: c.form}); err != nil {
 		return internal(st.name, err).inResponse(c.target), nil
 	}
 	result := &storagepb.AppendRowsResponse_AppendResult{}
@@ -180,8 +180,8 @@ func (st *stream) write(b batch) error {
 		return err
 	}
 	st.advance(b.count)
-	if b.writer != nil {
-		st.writer = b.writer
+	if b.form != nil {
+		st.form = b.form
 	}
 	return nil
 }

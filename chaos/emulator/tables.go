@@ -2,6 +2,7 @@ package emulator
 
 import (
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -18,9 +19,10 @@ type table struct {
 	schema  atomic.Pointer[storagepb.TableSchema] // never modified once it is stored
 	dropped atomic.Bool
 
-	fallback *stream   // the default stream
-	streams  []*stream // application streams in the order of their creation; guarded by Server.mu
-	batches  []batch   // guarded by the store's lock
+	versions []*storagepb.TableSchema // of the schema, oldest first; guarded by Server.mu
+	fallback *stream                  // the default stream
+	streams  []*stream                // application streams in the order of their creation; guarded by Server.mu
+	batches  []batch                  // guarded by the store's lock
 }
 
 func (t *table) newStream(name string, ordinal int64, created time.Time) *stream {
@@ -50,7 +52,7 @@ func (s *Server) CreateTable(name string, schema *storagepb.TableSchema) error {
 // addTable is the change itself, also when the data folder is read back. The caller holds mu.
 func (s *Server) addTable(name string, schema *storagepb.TableSchema) {
 	t := &table{name: name, store: s.store}
-	t.schema.Store(proto.CloneOf(schema))
+	t.setSchema(schema)
 	t.fallback = t.newStream(name+"/streams/"+defaultID, -1, time.Time{})
 	s.tables[name] = t
 	s.register(t.fallback)
@@ -75,8 +77,22 @@ func (s *Server) AlterTable(name string, schema *storagepb.TableSchema) error {
 	if err := s.store.tableSet(name, schema); err != nil {
 		return fmt.Errorf("alter table %s: %w", name, err)
 	}
-	t.schema.Store(proto.CloneOf(schema))
+	t.setSchema(schema)
 	return nil
+}
+
+// setSchema makes a copy of schema the table's newest version. The caller holds Server.mu.
+func (t *table) setSchema(schema *storagepb.TableSchema) {
+	schema = proto.CloneOf(schema)
+	t.versions = append(t.versions, schema)
+	t.schema.Store(schema)
+}
+
+// versionOf is the number of a version of a table's schema.
+func (s *Server) versionOf(t *table, schema *storagepb.TableSchema) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Index(t.versions, schema)
 }
 
 // DropTable removes a table: its streams, also of a table made again under the name, answer NOT_FOUND (case 95), and
