@@ -3,7 +3,9 @@ package emulator
 import (
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"cloud.google.com/go/bigquery/storage/apiv1/storagepb"
 )
@@ -32,8 +34,8 @@ type cellJSON struct {
 	V any `json:"v"` // nil, string, []cellJSON or rowJSON
 }
 
-// listRows is tabledata.list, with maxResults, pageToken, startIndex, selectedFields and
-// formatOptions.useInt64Timestamp.
+// listRows is tabledata.list, with maxResults, pageToken, startIndex, selectedFields, and the formatOptions
+// useInt64Timestamp and timestampOutputFormat.
 func (r *REST) listRows(req *http.Request) (any, error) {
 	name := tablePath(req)
 	r.mu.Lock()
@@ -42,24 +44,31 @@ func (r *REST) listRows(req *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	schema, rows, err := r.srv.Values(name)
+	contents, ok := r.srv.Contents(name)
+	if !ok { // dropped meanwhile
+		return nil, restNotFound("Table", name)
+	}
+	columns, err := selectColumns(contents.Schema.GetFields(), req.FormValue("selectedFields"))
 	if err != nil {
 		return nil, err
 	}
-	columns, err := selectColumns(schema.GetFields(), req.FormValue("selectedFields"))
-	if err != nil {
-		return nil, err
-	}
-	total := int64(len(rows))
+	total := int64(contents.Len())
 	from, n, err := pageRange(req, total, maxPageRows)
 	if err != nil {
 		return nil, err
 	}
-	w := rowWriter{seconds: req.FormValue("formatOptions.useInt64Timestamp") != "true"}
+	w := rowWriter{timestamp: timestampFormat(req)}
+	if w.timestamp == nil {
+		return nil, invalid("Invalid value for: formatOptions.timestampOutputFormat is not a valid value")
+	}
 	list := &rowList{Kind: "bigquery#tableDataList", Etag: resource.Etag, TotalRows: total}
 	at := from
 	for ; at < from+n && w.size < maxPageBytes; at++ {
-		list.Rows = append(list.Rows, w.record(rows[at], columns))
+		values, err := contents.Row(int(at))
+		if err != nil {
+			return nil, invalid("%v", err) // not the server's failure: a client would try again for ever
+		}
+		list.Rows = append(list.Rows, w.record(values, columns))
 	}
 	if at < total {
 		list.PageToken = pageToken(at)
@@ -123,10 +132,37 @@ func pickColumns(fields []*storagepb.TableFieldSchema, paths []string) (columns 
 	return columns, ""
 }
 
+// timestampFormat is how a request wants TIMESTAMPs to be spelt; nil: in no way that there is.
+func timestampFormat(req *http.Request) func(Value) string {
+	switch req.FormValue("formatOptions.timestampOutputFormat") {
+	case "", "TIMESTAMP_OUTPUT_FORMAT_UNSPECIFIED":
+		if req.FormValue("formatOptions.useInt64Timestamp") == "true" {
+			return microseconds
+		}
+		return Value.Seconds
+	case "FLOAT64":
+		return Value.Seconds
+	case "INT64":
+		return microseconds
+	case "ISO8601_STRING":
+		return iso8601
+	}
+	return nil
+}
+
+func microseconds(v Value) string { return strconv.FormatInt(v.Micros, 10) }
+
+func iso8601(v Value) string {
+	if strings.HasSuffix(v.Text, "Z") { // of TIMESTAMP(12), with all its digits
+		return v.Text
+	}
+	return time.UnixMicro(v.Micros).UTC().Format("2006-01-02T15:04:05.000000Z")
+}
+
 // rowWriter spells rows as BigQuery's JSON does, and adds up their size.
 type rowWriter struct {
-	seconds bool // TIMESTAMP as seconds with a fraction, not as microseconds
-	size    int
+	timestamp func(Value) string
+	size      int // bytes of values
 }
 
 func (w *rowWriter) record(values []Value, columns []selected) rowJSON {
@@ -164,8 +200,8 @@ func (w *rowWriter) bound(v Value, c selected) string {
 }
 
 func (w *rowWriter) scalar(v Value, c selected) string {
-	if w.seconds && c.element == storagepb.TableFieldSchema_TIMESTAMP {
-		return v.Seconds()
+	if c.element == storagepb.TableFieldSchema_TIMESTAMP {
+		return w.timestamp(v)
 	}
 	return v.Text
 }

@@ -3,12 +3,13 @@ package emulator
 import (
 	"errors"
 	"math/big"
+	"strings"
 	"testing"
 	"time"
 
 	"cloud.google.com/go/bigquery"
 	"cloud.google.com/go/bigquery/storage/managedwriter"
-	"cloud.google.com/go/civil"
+	gocivil "cloud.google.com/go/civil"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/api/iterator"
 	"google.golang.org/protobuf/encoding/protojson"
@@ -122,16 +123,16 @@ func TestRESTRead(t *testing.T) {
 	rows[0][16] = nil
 	require.Equal(t, []bigquery.Value{
 		int64(-9223372036854775808), "ä\n", nil,
-		&bigquery.RangeValue{Start: civil.Date{Year: 2022, Month: 1, Day: 8}},
+		&bigquery.RangeValue{Start: gocivil.Date{Year: 2022, Month: 1, Day: 8}},
 		"s", []bigquery.Value{"a", ""},
 		[]bigquery.Value{
 			[]bigquery.Value{time.UnixMicro(1700000000123456).UTC(), []bigquery.Value{[]byte{0, 1, 2}}},
 			[]bigquery.Value{time.UnixMicro(-1).UTC(), nil},
 		},
 		[]byte{0xff, 0xef}, 1e300, false, time.Date(1, 1, 1, 0, 0, 0, 0, time.UTC),
-		civil.Date{Year: 1, Month: 1, Day: 1},
-		civil.Time{Hour: 23, Minute: 59, Second: 59, Nanosecond: 999999000},
-		civil.DateTime{Date: civil.Date{Year: 2024, Month: 2, Day: 29}, Time: civil.Time{Hour: 12, Nanosecond: 500000000}},
+		gocivil.Date{Year: 1, Month: 1, Day: 1},
+		gocivil.Time{Hour: 23, Minute: 59, Second: 59, Nanosecond: 999999000},
+		gocivil.DateTime{Date: gocivil.Date{Year: 2024, Month: 2, Day: 29}, Time: gocivil.Time{Hour: 12, Nanosecond: 500000000}},
 		nil, "POINT(1 2)", nil,
 		&bigquery.IntervalValue{Years: 1, Months: 2, Days: 3, Hours: 4, Minutes: 5, Seconds: 6, SubSecondNanos: 500000000},
 	}, rows[0])
@@ -217,6 +218,8 @@ func TestRESTSpelling(t *testing.T) {
 		"?formatOptions.useInt64Timestamp=true": {v(nil), v("1420070400500000"), v([]any{
 			v(m{"f": []any{v("true"), v(nil)}}), v(m{"f": []any{v(nil), v("1")}}),
 		}), v("[UNBOUNDED, 1420070400000000)")},
+		"?formatOptions.timestampOutputFormat=ISO8601_STRING&selectedFields=ts":                               {v("2015-01-01T00:00:00.500000Z")},
+		"?formatOptions.timestampOutputFormat=FLOAT64&formatOptions.useInt64Timestamp=true&selectedFields=ts": {v("1.4200704005E9")},
 		"?selectedFields=rec.A,n": {v(nil), v([]any{v(m{"f": []any{v("true")}}), v(m{"f": []any{v(nil)}})})},
 		"?selectedFields=rec,rec.a&maxResults=1&formatOptions.useInt64Timestamp=true": {v([]any{
 			v(m{"f": []any{v("true"), v(nil)}}), v(m{"f": []any{v(nil), v("1")}}),
@@ -227,7 +230,8 @@ func TestRESTSpelling(t *testing.T) {
 		require.Equal(t, "1", answer["totalRows"])
 		require.Equal(t, []any{m{"f": want}}, answer["rows"], query)
 	}
-	for _, query := range []string{"?selectedFields=no", "?selectedFields=rec.no", "?selectedFields=n.x", "?startIndex=x"} {
+	for _, query := range []string{"?selectedFields=no", "?selectedFields=rec.no", "?selectedFields=n.x", "?startIndex=x",
+		"?formatOptions.timestampOutputFormat=x"} {
 		code, answer := b.call("GET", data+query, "")
 		require.Equal(t, 400, code, "%s: %v", query, answer)
 	}
@@ -237,8 +241,26 @@ func TestRESTSpelling(t *testing.T) {
 
 // What a page holds must be bounded by its bytes too, or a table of large rows would be answered in one piece.
 func TestRESTPageBytes(t *testing.T) {
-	w := rowWriter{}
-	row := []Value{{Kind: ListValue, Items: []Value{{Kind: ScalarValue, Text: "four"}, {Kind: ScalarValue, Text: "five5"}}}}
-	w.record(row, []selected{{slot: 0}})
-	require.Equal(t, 9, w.size)
+	b := newRESTBench(t, Options{})
+	rows := make([][]byte, 12)
+	for i := range rows {
+		rows[i] = order(int64(i), strings.Repeat("x", 1<<20))
+	}
+	b.open(b.create()).ok(0, rows, 0)
+	const data = "/projects/p/datasets/d/tables/orders/data"
+	_, answer := b.call("GET", data, "")
+	first := len(answer["rows"].([]any))
+	require.Less(t, first, 12)
+	_, answer = b.call("GET", data+"?pageToken="+answer["pageToken"].(string), "")
+	require.Len(t, answer["rows"], 12-first)
+	require.NotContains(t, answer, "pageToken")
+}
+
+// Rows of a foreign writer that nothing can decode must be refused, and not with a code that clients try again for ever.
+func TestRESTUndecodable(t *testing.T) {
+	b := newRESTBench(t, Options{})
+	_, err := b.srv.AppendForeign(b.create(), orderRows(0, 1))
+	require.NoError(t, err)
+	code, answer := b.call("GET", "/projects/p/datasets/d/tables/orders/data", "")
+	require.Equal(t, 400, code, answer)
 }
