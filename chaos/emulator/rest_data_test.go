@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"cloud.google.com/go/bigquery"
+	"cloud.google.com/go/bigquery/storage/apiv1/storagepb"
 	"cloud.google.com/go/bigquery/storage/managedwriter"
 	gocivil "cloud.google.com/go/civil"
 	"github.com/stretchr/testify/require"
@@ -241,7 +242,9 @@ func TestRESTSpelling(t *testing.T) {
 
 // What a page holds must be bounded by its bytes too, or a table of large rows would be answered in one piece.
 func TestRESTPageBytes(t *testing.T) {
-	b := newRESTBench(t, Options{})
+	schema := ordersSchema()
+	schema.Fields[1].MaxLength = 0
+	b := newRESTBench(t, Options{Tables: map[string]*storagepb.TableSchema{orders: schema}})
 	rows := make([][]byte, 12)
 	for i := range rows {
 		rows[i] = order(int64(i), strings.Repeat("x", 1<<20))
