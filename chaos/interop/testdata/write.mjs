@@ -13,6 +13,7 @@ const require = createRequire(import.meta.url);
 const {adapt, managedwriter} = require('@google-cloud/bigquery-storage');
 const {PreciseDate} = require('@google-cloud/precise-date');
 const {grpc} = require('google-gax');
+const {GoogleAuth, PassThroughClient} = require('google-auth-library');
 
 const special = {
   $date: x => new Date(x),
@@ -35,24 +36,31 @@ const client = new managedwriter.WriterClient({
   apiEndpoint,
   port: Number(port),
   sslCreds: grpc.credentials.createInsecure(),
+  auth: new GoogleAuth({authClient: new PassThroughClient()}),
   projectId: destinationTable.split('/')[1],
 });
 const {name: streamId} = await client.createWriteStreamFullResponse({
   streamType: managedwriter.CommittedStream,
   destinationTable,
 });
-const {tableSchema} = await client.getWriteStream({streamId, view: managedwriter.WriteStreamView?.FULL ?? 2});
+const {tableSchema} = await client.getWriteStream({streamId, view: 'FULL'});
 const connection = await client.createStreamConnection({streamId});
 connection.on('error', () => {}); // the append's own result tells
-const writer = new managedwriter.JSONWriter({
-  connection,
-  protoDescriptor: adapt.convertStorageSchemaToProto2Descriptor(tableSchema, 'root'),
-});
+let writer, unusable;
+try {
+  writer = new managedwriter.JSONWriter({
+    connection,
+    protoDescriptor: adapt.convertStorageSchemaToProto2Descriptor(tableSchema, 'root'),
+  });
+} catch (err) {
+  unusable = err; // the library doesn't know a column's type
+}
 
 let offset = 0;
 for await (const line of createInterface({input: process.stdin})) {
   let result;
   try {
+    if (unusable) throw unusable;
     const answer = await writer.appendRows([revive(JSON.parse(line))], offset).getResult();
     if (answer.error) {
       result = {error: [answer.error.message, ...answer.rowErrors.map(e => e.message)].join(' ')};
@@ -65,6 +73,6 @@ for await (const line of createInterface({input: process.stdin})) {
   }
   console.log(JSON.stringify(result));
 }
-writer.close();
+writer?.close();
 connection.close();
 client.close();
