@@ -33,6 +33,7 @@ type connection struct {
 	stream   atomic.Pointer[stream]
 	target   string // the stream's name as the client wrote it; echoed in responses
 	form     *form
+	standard interpretation         // of missing values, from the latest request that said so
 	schema   *storagepb.TableSchema // the table's, as the client last knew it
 	named    bool                   // each request must name its stream, after a change of schema in band (case 66)
 	requests int64
@@ -169,9 +170,12 @@ func (c *connection) handle(req *request) (*storagepb.AppendRowsResponse, error)
 
 // judge lets the stream decide, and counts.
 func (c *connection) judge(st *stream, req *request) (*storagepb.AppendRowsResponse, error) {
+	if err := c.interpret(st, req); err != nil {
+		return err.inResponse(c.target), nil
+	}
 	var bad []*storagepb.RowError
 	if req.keep {
-		bad = c.form.plan.checkRows(req.rows, c.form.filled)
+		bad = req.form.plan.checkRows(req.rows, req.form.filled)
 	}
 	resp, err := st.judge(c, req, bad)
 	if err != nil {

@@ -83,6 +83,11 @@ type plan struct {
 	fields map[protowire.Number]*fieldPlan
 	absent []absence // what happens when fields are missing from a row
 	blank  []Value   // a row in which every field is missing: NULL, and empty lists
+
+	// Of the table itself, not of a record.
+	slots    map[string]int        // column's position by lower-case name
+	inRow    []bool                // columns that the writer's schema has
+	defaults map[int]columnDefault // by position
 }
 
 type fieldPlan struct {
@@ -119,6 +124,16 @@ func match(stream string, w *writerSchema, schema *storagepb.TableSchema) (*plan
 	if err != nil {
 		return nil, err
 	}
+	p.defaults = map[int]columnDefault{}
+	for i, c := range schema.GetFields() {
+		d, err := parseDefault(c)
+		if err != nil {
+			return nil, unsupported(stream, err.Error())
+		}
+		if d.now != nil || d.value.Kind != NullValue {
+			p.defaults[i] = d
+		}
+	}
 	if len(m.extra) > 0 {
 		err := errorf(codes.InvalidArgument, stream, "Input schema has more fields than BigQuery schema, extra fields: '%s'",
 			strings.Join(m.extra, "', '")).with(storagepb.StorageError_SCHEMA_MISMATCH_EXTRA_FIELDS)
@@ -131,13 +146,13 @@ func match(stream string, w *writerSchema, schema *storagepb.TableSchema) (*plan
 func (m *matcher) message(md protoreflect.MessageDescriptor, columns []*storagepb.TableFieldSchema, prefix string) (*plan, *apiError) {
 	p := &plan{fields: map[protowire.Number]*fieldPlan{}, blank: make([]Value, len(columns))}
 	slots := make(map[string]int, len(columns))
+	p.slots, p.inRow = slots, make([]bool, len(columns))
 	for i, c := range columns {
 		slots[strings.ToLower(c.GetName())] = i
 		if c.GetMode() == storagepb.TableFieldSchema_REPEATED {
 			p.blank[i].Kind = ListValue
 		}
 	}
-	present := make([]bool, len(columns))
 	for i := range md.Fields().Len() {
 		fd := md.Fields().Get(i)
 		name := columnName(fd)
@@ -149,7 +164,7 @@ func (m *matcher) message(md protoreflect.MessageDescriptor, columns []*storagep
 			m.extra = append(m.extra, prefix+name)
 			continue
 		}
-		present[slot] = true
+		p.inRow[slot] = true
 		f, err := m.field(fd, columns[slot], prefix)
 		if err != nil {
 			return nil, err
@@ -159,7 +174,7 @@ func (m *matcher) message(md protoreflect.MessageDescriptor, columns []*storagep
 		p.whenAbsent(f, fd, columns[slot])
 	}
 	for i, c := range columns {
-		if c.GetMode() == storagepb.TableFieldSchema_REQUIRED && c.GetDefaultValueExpression() == "" && !present[i] {
+		if c.GetMode() == storagepb.TableFieldSchema_REQUIRED && c.GetDefaultValueExpression() == "" && !p.inRow[i] {
 			return nil, errorf(codes.InvalidArgument, m.stream, "Required field %s is missing in the input schema.", prefix+c.GetName())
 		}
 	}

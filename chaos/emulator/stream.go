@@ -116,7 +116,7 @@ func (st *stream) judge(c *connection, req *request, bad []*storagepb.RowError) 
 		return resp, nil
 	}
 	at := st.end
-	if err := st.write(batch{stream: st, offset: at, count: req.count, rows: req.rows, form: c.form}); err != nil {
+	if err := st.write(batch{stream: st, offset: at, count: req.count, rows: req.rows, form: req.form}); err != nil {
 		return internal(st.name, err).inResponse(c.target), nil
 	}
 	result := &storagepb.AppendRowsResponse_AppendResult{}

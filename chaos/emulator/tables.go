@@ -37,6 +37,9 @@ func (s *Server) CreateTable(name string, schema *storagepb.TableSchema) error {
 	if !tableName.MatchString(name) {
 		return fmt.Errorf("create table %q: the name must have the form projects/P/datasets/D/tables/T", name)
 	}
+	if err := checkSchema(schema); err != nil {
+		return fmt.Errorf("create table %s: %w", name, err)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.tables[name] != nil {
@@ -68,6 +71,9 @@ func (s *Server) register(st *stream) {
 // AlterTable replaces a table's schema. GetWriteStream(FULL) and new connections see it at once; an open connection
 // is told by updated_schema in its next success and goes on with the schema it began with.
 func (s *Server) AlterTable(name string, schema *storagepb.TableSchema) error {
+	if err := checkSchema(schema); err != nil {
+		return fmt.Errorf("alter table %s: %w", name, err)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t := s.tables[name]

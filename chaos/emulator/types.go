@@ -87,7 +87,8 @@ func accepts(column *storagepb.TableFieldSchema, fd protoreflect.FieldDescriptor
 		return hasSuffix(md, acceptedMessages[t]) && isInteger(md.Fields().ByName("seconds")) && isInteger(md.Fields().ByName("nanos"))
 	}
 	value := md.Fields().ByName("value")
-	return hasSuffix(md, acceptedMessages[t]) && value != nil && !value.IsList() && slices.Contains(acceptedKinds[t], value.Kind())
+	return hasSuffix(md, acceptedMessages[t]) && value != nil && !value.IsList() &&
+		value.Kind() != protoreflect.EnumKind && slices.Contains(acceptedKinds[t], value.Kind())
 }
 
 func isInteger(fd protoreflect.FieldDescriptor) bool {
