@@ -14,9 +14,8 @@ import (
 
 // BigQuery's limits of a schema.
 const (
-	maxColumns     = 10000
-	maxColumnDepth = 15
-	maxColumnName  = 300
+	maxColumns    = 10000
+	maxColumnName = 300
 )
 
 // restTypes are the names of types that the REST API takes: the standard and the legacy ones.
@@ -45,17 +44,20 @@ func schemaFromREST(schema *bq.TableSchema) (*storagepb.TableSchema, error) {
 		return &storagepb.TableSchema{}, nil
 	}
 	left := maxColumns
-	fields, err := fieldsFromREST(schema.Fields, "", 0, &left)
+	fields, err := fieldsFromREST(schema.Fields, "", &left)
 	if err != nil {
 		return nil, err
 	}
-	return &storagepb.TableSchema{Fields: fields}, nil
+	out := &storagepb.TableSchema{Fields: fields}
+	if err := checkSchema(out); err != nil {
+		return nil, invalid("%v", err)
+	}
+	return out, nil
 }
 
-func fieldsFromREST(list []*bq.TableFieldSchema, under string, depth int, left *int) ([]*storagepb.TableFieldSchema, error) {
-	if depth > maxColumnDepth && len(list) > 0 {
-		return nil, invalid("Field %s is nested more than %d levels deep", strings.TrimSuffix(under, "."), maxColumnDepth)
-	}
+// fieldsFromREST converts the fields of a table or record, at most left. It needs no limit on depth: encoding/json has
+// one, and checkSchema a tighter one.
+func fieldsFromREST(list []*bq.TableFieldSchema, under string, left *int) ([]*storagepb.TableFieldSchema, error) {
 	seen := map[string]bool{}
 	var out []*storagepb.TableFieldSchema
 	for _, f := range list {
@@ -78,7 +80,7 @@ func fieldsFromREST(list []*bq.TableFieldSchema, under string, depth int, left *
 		if err != nil {
 			return nil, err
 		}
-		if field.Fields, err = fieldsFromREST(f.Fields, path+".", depth+1, left); err != nil {
+		if field.Fields, err = fieldsFromREST(f.Fields, path+".", left); err != nil {
 			return nil, err
 		}
 		out = append(out, field)
@@ -117,35 +119,7 @@ func fieldFromREST(f *bq.TableFieldSchema, path string) (*storagepb.TableFieldSc
 		}
 		out.RangeElementType = &storagepb.TableFieldSchema_FieldElementType{Type: element}
 	}
-	if problem := badParameters(out); problem != "" {
-		return nil, invalid("Field %s: %s", path, problem)
-	}
 	return out, nil
-}
-
-// badParameters says what is wrong with the parameters of a field's type.
-func badParameters(f *storagepb.TableFieldSchema) string {
-	length := f.GetType() == storagepb.TableFieldSchema_STRING || f.GetType() == storagepb.TableFieldSchema_BYTES
-	whole := int64(29) // digits before the point
-	if f.GetType() == storagepb.TableFieldSchema_BIGNUMERIC {
-		whole = 38
-	}
-	decimal := f.GetType() == storagepb.TableFieldSchema_NUMERIC || f.GetType() == storagepb.TableFieldSchema_BIGNUMERIC
-	element := f.GetRangeElementType().GetType()
-	switch {
-	case f.GetMaxLength() < 0 || f.GetMaxLength() > 0 && !length:
-		return "maxLength is a positive number, of a STRING or BYTES"
-	case !decimal && (f.GetPrecision() != 0 || f.GetScale() != 0):
-		return "precision and scale are of a NUMERIC or BIGNUMERIC"
-	case f.GetScale() < 0 || f.GetPrecision() < 0 || f.GetScale() > 0 && f.GetPrecision() == 0,
-		f.GetPrecision() > 0 && (f.GetPrecision() < f.GetScale() || f.GetPrecision() > f.GetScale()+whole),
-		f.GetScale() > 9 && whole == 29, f.GetScale() > 38:
-		return fmt.Sprintf("precision %d and scale %d don't go with the type", f.GetPrecision(), f.GetScale())
-	case f.GetType() == storagepb.TableFieldSchema_RANGE && element != storagepb.TableFieldSchema_DATE &&
-		element != storagepb.TableFieldSchema_DATETIME && element != storagepb.TableFieldSchema_TIMESTAMP:
-		return "a RANGE needs a range element type of DATE, DATETIME or TIMESTAMP"
-	}
-	return ""
 }
 
 func goodColumnName(name string) bool {

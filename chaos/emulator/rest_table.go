@@ -135,7 +135,7 @@ func (r *REST) insertTable(req *http.Request) (any, error) {
 		return nil, restExists("Table", name)
 	}
 	if err := r.srv.CreateTable(name, schema); err != nil {
-		return nil, invalid("%v", err)
+		return nil, err
 	}
 	return answer(r.describe(name, r.newTable(name, t, time.Now())))
 }
@@ -210,10 +210,7 @@ func (r *REST) alter(name string, old, new *bq.TableSchema) error {
 	if problem := mayBecome(before.GetFields(), after.GetFields(), ""); problem != "" {
 		return invalid("Provided Schema does not match Table %s. %s", spell(name), problem)
 	}
-	if err := r.srv.AlterTable(name, after); err != nil {
-		return invalid("%v", err)
-	}
-	return nil
+	return r.srv.AlterTable(name, after)
 }
 
 func (r *REST) deleteTable(req *http.Request) (any, error) {

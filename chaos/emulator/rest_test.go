@@ -335,7 +335,7 @@ func TestRESTPlain(t *testing.T) {
 func TestRESTSchemaRefused(t *testing.T) {
 	b := newRESTBench(t, Options{})
 	deep := `{"name": "x", "type": "STRING"}`
-	for range maxColumnDepth + 1 {
+	for range maxDepth + 1 {
 		deep = `{"name": "r", "type": "RECORD", "fields": [` + deep + `]}`
 	}
 	wide := strings.Builder{}
@@ -351,11 +351,11 @@ func TestRESTSchemaRefused(t *testing.T) {
 		`{"name": "a.b", "type": "DATE"}`:                                     "Invalid field name",
 		`null`:                                                                "is null",
 		`{"name": "a", "type": "DATE", "fields": [{"name": "b"}]}`:            "not of type RECORD",
-		`{"name": "a", "type": "DATE", "maxLength": "3"}`:                     "maxLength",
+		`{"name": "a", "type": "DATE", "maxLength": "3"}`:                     "maximum length",
 		`{"name": "a", "type": "NUMERIC", "precision": "40"}`:                 "precision",
 		`{"name": "a", "type": "BIGNUMERIC", "precision": 40, "scale": "-1"}`: "precision",
-		`{"name": "a", "type": "RANGE"}`:                                      "range element type",
-		deep:                                                                  "nested more than 15 levels",
+		`{"name": "a", "type": "RANGE"}`:                                      "a range of",
+		deep:                                                                  "deeper than 15 levels",
 		strings.TrimSuffix(wide.String(), ","):                                "Too many columns",
 	} {
 		code, answer := b.call("POST", "/projects/p/datasets/d/tables", `{"tableReference": {"tableId": "t"}, "schema": {"fields": [`+field+`]}}`)
