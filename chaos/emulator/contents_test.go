@@ -58,3 +58,67 @@ func TestContents(t *testing.T) {
 	_, ok := b.srv.Contents("projects/p/datasets/d/tables/none")
 	require.False(t, ok)
 }
+
+// If this failed, rows would change with a restart: filled with defaults of today, or shown in columns of another time.
+func TestContentsAfterRestart(t *testing.T) {
+	folder := t.TempDir()
+	opt := fillers()
+	opt.Data = folder
+	first, err := Start(opt)
+	require.NoError(t, err)
+	b := &bench{T: t, srv: first}
+	b.client = storagepb.NewBigQueryWriteClient(b.dial())
+	c := fillersCall(b)
+	row := varintField(nil, 1, 1)
+	require.Nil(t, c.interpreted(0, defaultValue, nil, row).GetError())
+	require.Nil(t, c.interpreted(1, storagepb.AppendRowsRequest_NULL_VALUE, nil, row).GetError())
+	without := withTable(opt.Tables[orders].Fields[0]).Tables[orders]
+	require.NoError(t, first.AlterTable(orders, without))
+	again := fillers().Tables[orders]
+	for _, column := range again.Fields {
+		column.DefaultValueExpression = ""
+	}
+	require.NoError(t, first.AlterTable(orders, again))
+	require.Nil(t, c.interpreted(2, storagepb.AppendRowsRequest_NULL_VALUE, nil, row).GetError()) // in the form of before
+	fresh := fillersCall(b)
+	fresh.ok(0, [][]byte{order(2, "b")}, 0)
+	want := [][]string{{"1", "NULL", "NULL", "NULL"}, {"1", "NULL", "NULL", "NULL"}, {"1", "NULL", "NULL", "NULL"}, {"2", "b", "NULL", "NULL"}}
+	require.Equal(t, want, b.texts())
+	require.NoError(t, first.Close())
+
+	b = newBench(t, Options{Data: folder, Tables: map[string]*storagepb.TableSchema{}})
+	require.Equal(t, want, b.texts())
+	require.NoError(t, b.srv.Close())
+
+	opt = fillers() // and where nothing was altered, the defaults stay
+	opt.Data = t.TempDir()
+	first, err = Start(opt)
+	require.NoError(t, err)
+	b = &bench{T: t, srv: first}
+	b.client = storagepb.NewBigQueryWriteClient(b.dial())
+	require.Nil(t, fillersCall(b).interpreted(0, defaultValue, nil, row).GetError())
+	require.NoError(t, first.Close())
+	opt.Tables[orders].Fields[1].DefaultValueExpression = "'other'"
+	b = newBench(t, opt)
+	require.Equal(t, [][]string{{"1", "none", "1.5", "2024-02-29"}}, b.texts())
+	require.Nil(t, fillersCall(b).interpreted(0, defaultValue, nil, row).GetError())
+	require.Equal(t, []string{"1", "other", "1.5", "2024-02-29"}, b.texts()[1])
+}
+
+// If this failed, a row that is no message of its schema would be shown as something, or fault.
+func TestContentsOfForeignRows(t *testing.T) {
+	b := newBench(t, Options{})
+	name := b.create()
+	_, err := b.srv.AppendForeign(name, [][]byte{order(1, "a")}) // nobody wrote: of no schema
+	require.NoError(t, err)
+	b.open(name).ok(1, orderRows(1, 1), 1)
+	_, err = b.srv.AppendForeign(name, [][]byte{order(2, "a"), {0xff}})
+	require.NoError(t, err)
+	c, ok := b.srv.Contents(orders)
+	require.True(t, ok)
+	require.Equal(t, 4, c.Len())
+	for i, good := range []bool{false, true, true, false} {
+		_, err := c.Row(i)
+		require.Equal(t, good, err == nil, "row %d: %v", i, err)
+	}
+}

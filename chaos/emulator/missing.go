@@ -33,7 +33,7 @@ func (m *missing) decodeColumn(w walker, size int) error {
 			name = string(b)
 			return err
 		case -2:
-			value = interpretation(n)
+			value = interpretation(int32(n))
 			return nil
 		}
 		return w.skipField(num, n)

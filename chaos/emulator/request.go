@@ -75,7 +75,7 @@ func (r *request) decode(data mem.BufferSlice) error {
 		case 7:
 			return r.missing.decodeColumn(w, size)
 		case -8:
-			r.missing.standard = interpretation(size)
+			r.missing.standard = interpretation(int32(size))
 		}
 		return w.skipField(num, size)
 	})
