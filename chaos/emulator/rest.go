@@ -21,8 +21,8 @@ const maxRESTBody = 10 << 20
 // schema changes as BigQuery lets it change over REST: columns may be added and REQUIRED relaxed; for what takes SQL
 // there (dropping a column, another type) there is Server.AlterTable. Patch and update obey If-Match.
 //
-// Datasets, and what is said of a table besides its schema (labels, descriptions, policy tags, ...), live in the REST value and
-// not in Options.Data: make one REST for a server. It is safe for concurrent use.
+// Datasets, and what is said of a table besides its schema (labels, descriptions, policy tags, ...), live in the
+// REST value and not in Options.Data: make one REST for a server. It is safe for concurrent use.
 type REST struct {
 	srv *Server
 	mux *http.ServeMux

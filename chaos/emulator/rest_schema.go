@@ -172,13 +172,11 @@ func fieldsToREST(fields []*storagepb.TableFieldSchema, said []*bq.TableFieldSch
 	return out
 }
 
-func sameSchema(a, b *storagepb.TableSchema) bool { return proto.Equal(a, b) }
-
 // mayBecome says why the columns of a table can't become others over REST, "" if they can: columns may be added
 // but not REQUIRED ones, REQUIRED may be relaxed, lengths and precisions may grow.
-func mayBecome(old, new []*storagepb.TableFieldSchema, under string) string {
+func mayBecome(old, wanted []*storagepb.TableFieldSchema, under string) string {
 	byName := map[string]*storagepb.TableFieldSchema{}
-	for _, f := range new {
+	for _, f := range wanted {
 		byName[strings.ToLower(f.GetName())] = f
 	}
 	for _, was := range old {
@@ -201,7 +199,7 @@ func mayBecome(old, new []*storagepb.TableFieldSchema, under string) string {
 			return problem
 		}
 	}
-	for _, f := range new {
+	for _, f := range wanted {
 		if byName[strings.ToLower(f.GetName())] != nil && f.GetMode() == storagepb.TableFieldSchema_REQUIRED {
 			return fmt.Sprintf("Cannot add required fields to an existing schema. (field: %s)", under+f.GetName())
 		}

@@ -9,6 +9,7 @@ import (
 
 	"cloud.google.com/go/bigquery/storage/apiv1/storagepb"
 	bq "google.golang.org/api/bigquery/v2"
+	"google.golang.org/protobuf/proto"
 )
 
 // tableID is what BigQuery allows: letters, marks, numbers, connectors, dashes and spaces.
@@ -31,10 +32,9 @@ func (r *REST) table(name string) (*table, *bq.Table, error) {
 	t := r.srv.tables[name]
 	r.srv.mu.Unlock()
 	if t == nil {
-		if dataset, _, _ := strings.Cut(name, "/tables/"); r.datasets[dataset] == nil {
-			if _, err := r.dataset(dataset); err != nil {
-				return nil, nil, err
-			}
+		dataset, _, _ := strings.Cut(name, "/tables/")
+		if _, err := r.dataset(dataset); err != nil {
+			return nil, nil, err
 		}
 		return nil, nil, restNotFound("Table", name)
 	}
@@ -195,16 +195,16 @@ func (r *REST) changeTable(req *http.Request) (any, error) {
 }
 
 // alter changes a table's schema, if it is to change.
-func (r *REST) alter(name string, old, new *bq.TableSchema) error {
+func (r *REST) alter(name string, old, wanted *bq.TableSchema) error {
 	before, err := schemaFromREST(old)
 	if err != nil {
 		return err
 	}
-	after, err := schemaFromREST(new)
+	after, err := schemaFromREST(wanted)
 	if err != nil {
 		return err
 	}
-	if sameSchema(before, after) {
+	if proto.Equal(before, after) {
 		return nil
 	}
 	if problem := mayBecome(before.GetFields(), after.GetFields(), ""); problem != "" {

@@ -4,12 +4,8 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"cloud.google.com/go/bigquery/storage/apiv1/storagepb"
 	"cloud.google.com/go/bigquery/storage/managedwriter"
@@ -124,37 +120,6 @@ var spellings = []struct {
 	{theirs: `{"numeric": 1e30}`, want: refused},
 }
 
-// npm makes the folder with the script and what it needs. Node.js isn't everywhere: the test is asked for by a
-// variable, and then it must be there.
-func npm(t *testing.T) string {
-	t.Helper()
-	if os.Getenv("EOWRITER_TEST_NPM") == "" {
-		t.Skip("set EOWRITER_TEST_NPM=1 to run it: it needs node and npm, and downloads packages")
-	}
-	dir := t.TempDir()
-	for _, name := range []string{"package.json", "package-lock.json", "write.mjs"} {
-		text, err := os.ReadFile(filepath.Join("testdata", name))
-		require.NoError(t, err)
-		require.NoError(t, os.WriteFile(filepath.Join(dir, name), text, 0o600))
-	}
-	run(t, dir, "", "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund")
-	return dir
-}
-
-// run runs a program to its end and returns what it wrote to standard output.
-func run(t *testing.T, dir, input string, program string, args ...string) []byte {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute) // for a test that fails
-	defer cancel()
-	cmd := exec.CommandContext(ctx, program, args...)
-	cmd.Dir, cmd.Stdin = dir, strings.NewReader(input)
-	var errs bytes.Buffer
-	cmd.Stderr = &errs
-	out, err := cmd.Output()
-	require.NoError(t, err, "%s\n%s", errs.String(), out)
-	return out
-}
-
 func parse(t *testing.T, text string) *storagepb.TableSchema {
 	t.Helper()
 	s, err := rows.ParseSchema([]byte(text))
@@ -165,12 +130,6 @@ func parse(t *testing.T, text string) *storagepb.TableSchema {
 // Rows in JSON must mean the same whoever writes them: a program that moves from Google's JSONWriter to ours, or reads
 // with one what the other wrote, must find the same values, but for those that JSONWriter gets wrong, which are listed. It
 // also shows that the emulator understands a client that was not written for it, in another language.
-func TestJSONWriter(t *testing.T) {
-	dir := npm(t)
-	t.Run("spellings", func(t *testing.T) { testSpellings(t, dir) })
-	t.Run("interval", func(t *testing.T) { testInterval(t, dir) })
-}
-
 func testSpellings(t *testing.T, dir string) {
 	table := parse(t, schema)
 	srv, err := emulator.Start(emulator.Options{Tables: map[string]*storagepb.TableSchema{
