@@ -11,12 +11,12 @@
 // # Conformance
 //
 // How the service behaves is written down as numbered cases in server-facts.md; comments and tests name them. This
-// package passes 1, 3-44, 47, 50-63, 65-76 and 88-95; there is a test for each.
+// package passes 1, 3-76 and 88-95; there is a test for each.
 // Case 24 gives OUT_OF_RANGE, or ABORTED with Options.AbortFollowers; 18 and 19 hold for the probe too. Of 54 and 95
 // the service's texts are not known. Streams expire by Options.StreamTTL or on demand (ExpireStream, the fault expire).
 //
-// PENDING and BUFFERED streams, FlushRows, BatchCommitWriteStreams, Arrow, change data capture, missing value
-// interpretations other than NULL, and several streams on one connection are answered with UNIMPLEMENTED.
+// PENDING and BUFFERED streams, FlushRows, BatchCommitWriteStreams, Arrow, change data capture, and several streams on
+// one connection are answered with UNIMPLEMENTED. NewREST adds a subset of BigQuery's REST API: datasets, tables, rows.
 //
 // # Changes of a table
 //
