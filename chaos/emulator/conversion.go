@@ -43,10 +43,10 @@ func (s scalar) float() float64 {
 	return math.Float64frombits(s.num)
 }
 
-// consumeScalar reads a value of a kind at the front of b, which protowire found to be whole.
-func consumeScalar(kind protoreflect.Kind, num protowire.Number, b []byte) scalar {
+// consumeScalar reads a value of a kind, and of its wire type, at the front of b, which protowire found to be whole.
+func consumeScalar(kind protoreflect.Kind, wire protowire.Type, num protowire.Number, b []byte) scalar {
 	s := scalar{kind: kind}
-	switch wireType(kind) {
+	switch wire {
 	case protowire.BytesType:
 		s.text, _ = protowire.ConsumeBytes(b)
 	case protowire.StartGroupType:
@@ -73,7 +73,7 @@ func member(msg []byte, fd protoreflect.FieldDescriptor) (s scalar, present bool
 			return s, present
 		}
 		if num == fd.Number() && typ == wireType(fd.Kind()) {
-			s, present = consumeScalar(fd.Kind(), num, msg[n:n+size]), true
+			s, present = consumeScalar(fd.Kind(), typ, num, msg[n:n+size]), true
 		}
 		msg = msg[n+size:]
 	}
@@ -192,13 +192,17 @@ func limited(column *storagepb.TableFieldSchema, name string, length func([]byte
 	if limit == 0 {
 		return always(func(s scalar) string { return show(s.text) })
 	}
-	return convert(func(s scalar) ([]byte, string) {
+	check := func(s scalar) string {
+		if n := len(s.text); n <= limit { // nor are there more characters
+			return ""
+		}
 		if n := length(s.text); n > limit {
-			return nil, fmt.Sprintf("Field %s: %s(%d) has maximum length %d but got a value with length %d",
+			return fmt.Sprintf("Field %s: %s(%d) has maximum length %d but got a value with length %d",
 				column.GetName(), name, limit, limit, n)
 		}
-		return s.text, ""
-	}, func(b []byte) Value { return scalarValue(show(b)) })
+		return ""
+	}
+	return conversion{check: check, value: func(s scalar) (Value, string) { return scalarValue(show(s.text)), check(s) }}
 }
 
 // jsonText checks a JSON document (case 42; the service's text is not known).
