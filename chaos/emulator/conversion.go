@@ -108,11 +108,11 @@ func always(show func(scalar) string) conversion {
 	return conversion{value: func(s scalar) (Value, string) { return scalarValue(show(s)), "" }}
 }
 
-// conversionOf is how a column reads a field of kind and type that it accepts.
-func conversionOf(column *storagepb.TableFieldSchema, fd protoreflect.FieldDescriptor) conversion {
+// conversionOf is how a column, known by its path, reads a field of a type that it accepts.
+func conversionOf(column *storagepb.TableFieldSchema, path string, fd protoreflect.FieldDescriptor) conversion {
 	md := fd.Message()
 	if md == nil {
-		return scalarConversion(column, fd.Kind(), fd.Enum())
+		return scalarConversion(column, path, fd.Kind(), fd.Enum())
 	}
 	switch column.GetType() {
 	case storagepb.TableFieldSchema_TIMESTAMP:
@@ -120,13 +120,13 @@ func conversionOf(column *storagepb.TableFieldSchema, fd protoreflect.FieldDescr
 	case storagepb.TableFieldSchema_INTERVAL:
 		return convert(durationMessage(md), interval.value)
 	case storagepb.TableFieldSchema_RANGE:
-		return rangeConversion(column, md)
+		return rangeConversion(column, path, md)
 	}
-	return unwrapped(column, md.Fields().ByName("value")) // of a wrapper
+	return unwrapped(column, path, md.Fields().ByName("value")) // of a wrapper
 }
 
-func unwrapped(column *storagepb.TableFieldSchema, fd protoreflect.FieldDescriptor) conversion {
-	inner := scalarConversion(column, fd.Kind(), fd.Enum())
+func unwrapped(column *storagepb.TableFieldSchema, path string, fd protoreflect.FieldDescriptor) conversion {
+	inner := scalarConversion(column, path, fd.Kind(), fd.Enum())
 	outer := conversion{value: func(s scalar) (Value, string) {
 		v, _ := member(s.text, fd)
 		return inner.value(v)
@@ -140,7 +140,7 @@ func unwrapped(column *storagepb.TableFieldSchema, fd protoreflect.FieldDescript
 	return outer
 }
 
-func scalarConversion(column *storagepb.TableFieldSchema, kind protoreflect.Kind, enum protoreflect.EnumDescriptor) conversion {
+func scalarConversion(column *storagepb.TableFieldSchema, path string, kind protoreflect.Kind, enum protoreflect.EnumDescriptor) conversion {
 	text := kind == protoreflect.StringKind
 	switch column.GetType() {
 	case storagepb.TableFieldSchema_BOOL:
@@ -155,9 +155,9 @@ func scalarConversion(column *storagepb.TableFieldSchema, kind protoreflect.Kind
 				return string(enum.Values().ByNumber(protoreflect.EnumNumber(s.int())).Name()) // others count as unknown fields
 			})
 		}
-		return limited(column, "STRING", utf8.RuneCount, func(b []byte) string { return strings.ToValidUTF8(string(b), "\uFFFD") })
+		return limited(path, int(column.GetMaxLength()), "STRING", utf8.RuneCount, func(b []byte) string { return strings.ToValidUTF8(string(b), "\uFFFD") })
 	case storagepb.TableFieldSchema_BYTES:
-		return limited(column, "BYTES", func(b []byte) int { return len(b) }, base64.StdEncoding.EncodeToString)
+		return limited(path, int(column.GetMaxLength()), "BYTES", func(b []byte) int { return len(b) }, base64.StdEncoding.EncodeToString)
 	case storagepb.TableFieldSchema_NUMERIC, storagepb.TableFieldSchema_BIGNUMERIC:
 		f := decimalFormatOf(column)
 		return convert(f.parse, f.value)
@@ -187,8 +187,7 @@ func pick[T any](first bool, a, b T) T {
 }
 
 // limited is the conversion of STRING and BYTES, with their maximum length (case 38).
-func limited(column *storagepb.TableFieldSchema, name string, length func([]byte) int, show func([]byte) string) conversion {
-	limit := int(column.GetMaxLength())
+func limited(path string, limit int, name string, length func([]byte) int, show func([]byte) string) conversion {
 	if limit == 0 {
 		return always(func(s scalar) string { return show(s.text) })
 	}
@@ -198,7 +197,7 @@ func limited(column *storagepb.TableFieldSchema, name string, length func([]byte
 		}
 		if n := length(s.text); n > limit {
 			return fmt.Sprintf("Field %s: %s(%d) has maximum length %d but got a value with length %d",
-				column.GetName(), name, limit, limit, n)
+				path, name, limit, limit, n)
 		}
 		return ""
 	}

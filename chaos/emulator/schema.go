@@ -205,7 +205,7 @@ func (m *matcher) field(fd protoreflect.FieldDescriptor, column *storagepb.Table
 		f.sub, err = m.message(fd.Message(), column.GetFields(), f.column+".")
 		return f, err
 	}
-	f.conversion = conversionOf(column, fd)
+	f.conversion = conversionOf(column, f.column, fd)
 	if fd.Message() != nil {
 		f.sub = structural(fd.Message(), 2)
 	}
