@@ -160,7 +160,7 @@ func scalarConversion(column *storagepb.TableFieldSchema, path string, kind prot
 		return limited(path, int(column.GetMaxLength()), "BYTES", func(b []byte) int { return len(b) }, base64.StdEncoding.EncodeToString)
 	case storagepb.TableFieldSchema_NUMERIC, storagepb.TableFieldSchema_BIGNUMERIC:
 		f := decimalFormatOf(column)
-		return convert(f.parse, f.value)
+		return checkedIf(f.limit != nil || !integral(kind), convert(f.parse, f.value))
 	case storagepb.TableFieldSchema_DATE:
 		return convert(pick(text, dateText, dateDays), showCivil(civil.date))
 	case storagepb.TableFieldSchema_TIME:
@@ -168,7 +168,8 @@ func scalarConversion(column *storagepb.TableFieldSchema, path string, kind prot
 	case storagepb.TableFieldSchema_DATETIME:
 		return convert(pick(text, datetimeText, datetimeBits), showCivil(civil.datetime))
 	case storagepb.TableFieldSchema_TIMESTAMP:
-		return convert(pick(text, timestampText(column), timestampMicros), showTimestamp(column))
+		c := convert(pick(text, timestampText(column), timestampMicros), showTimestamp(column))
+		return checkedIf(text || kind == protoreflect.Int64Kind, c)
 	case storagepb.TableFieldSchema_INTERVAL:
 		return convert(intervalText, interval.value)
 	case storagepb.TableFieldSchema_JSON:
@@ -177,6 +178,22 @@ func scalarConversion(column *storagepb.TableFieldSchema, path string, kind prot
 		return convert(geographyText, scalarValue)
 	}
 	return always(func(s scalar) string { return strings.ToValidUTF8(string(s.text), "\uFFFD") }) // of types yet unknown
+}
+
+// checkedIf drops the check of a conversion that every value will do for.
+func checkedIf(needed bool, c conversion) conversion {
+	if !needed {
+		c.check = nil
+	}
+	return c
+}
+
+func integral(kind protoreflect.Kind) bool {
+	switch kind {
+	case protoreflect.Int32Kind, protoreflect.Int64Kind, protoreflect.Uint32Kind, protoreflect.Uint64Kind:
+		return true
+	}
+	return false
 }
 
 func pick[T any](first bool, a, b T) T {

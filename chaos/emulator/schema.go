@@ -166,6 +166,9 @@ func (m *matcher) message(md protoreflect.MessageDescriptor, columns []*storagep
 			m.extra = append(m.extra, prefix+name)
 			continue
 		}
+		if p.inRow[slot] { // two names that differ in case; the service's text is not known
+			return nil, errorf(codes.InvalidArgument, m.stream, "Two fields of the input schema are for the column %s.", prefix+name)
+		}
 		p.inRow[slot] = true
 		f, err := m.field(fd, columns[slot], prefix)
 		if err != nil {
