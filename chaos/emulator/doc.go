@@ -26,8 +26,8 @@
 //
 // Each AppendRows call is a connection with a worker goroutine: it takes the message apart (request.go), attaches the
 // connection to its stream with the first one (append.go), checks the rows against the writer's and the table's
-// schema (schema.go, types.go, rows.go; conversion.go and the files of the types beside it) and lets the stream judge the offset and write (stream.go, store.go). Faults
-// (faults.go) fire before or after the judgement.
+// schema (schema.go, types.go, rows.go; conversion.go and a file for each family of types) and lets the stream judge
+// the offset and write (stream.go, store.go). Faults (faults.go) fire before or after the judgement.
 //
 // A connection that was replaced by a newer one on its stream may still hold requests that it read: they are dropped.
 // What it applied before stays applied, whether or not the answer arrives.
