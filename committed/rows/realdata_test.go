@@ -73,7 +73,7 @@ func TestMovies(t *testing.T) {
 	require.Equal(t, map[string]int{
 		"Title: wrong type: want STRING, got a number": 9,
 		"Title: null for a REQUIRED field":             1,
-		"Release Date: not a date: want YYYY-MM-DD":    3191,
+		"Release Date: not a DATE: want YYYY-MM-DD":    3191,
 	}, refusals(asDate))
 }
 
