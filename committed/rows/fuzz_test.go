@@ -1,7 +1,10 @@
 package rows_test
 
 import (
+	"bytes"
+	"runtime"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/eowriter/eowriter/committed"
 	"github.com/eowriter/eowriter/committed/rows"
@@ -70,6 +73,40 @@ func FuzzAppend(f *testing.F) {
 		}
 		requireAgrees(t, schema, enc, md, object)
 	})
+}
+
+// Any text at all, with every option: no panic, a row and memory that are bounded by the object's size,
+// and nothing allocated for a row that is accepted. If it failed, one object could exhaust the memory
+// of a writer that takes rows from strangers.
+func FuzzAppendIsBounded(f *testing.F) {
+	schema, err := rows.ParseSchema([]byte(everything))
+	require.NoError(f, err)
+	enc, err := rows.Compile(schema, rows.IgnoreUnknownFields(), rows.JSONAsText())
+	require.NoError(f, err)
+	for _, seed := range []string{everyType, everyTypeEscaped, `{"dd":[-1,-1,-1]}`, `{"j":"[1, 2]","jj":["{\"a\": {}}"]}`, `{"a":[[[[{"a":{}}]]]],"b":1e999,"a":2}`, `{"rdt":[{},{},"[null,null)"]}`} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, object []byte) {
+		// A DATE of -1 has the longest row for its text: ten bytes for two and a comma.
+		buf := make([]byte, 0, 8*len(object)+64)
+		out, err := enc.Append(buf, object)
+		require.LessOrEqual(t, len(out), cap(buf))
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		again, errAgain := enc.Append(buf, object)
+		runtime.ReadMemStats(&after)
+		require.Equal(t, err, errAgain)
+		require.Equal(t, out, again)
+		spent := after.TotalAlloc - before.TotalAlloc
+		if err == nil && utf8.Valid(object) && !beyondASCII(object) {
+			require.Less(t, spent, uint64(4096), "for a row")
+		}
+		require.Less(t, spent, uint64(64*len(object)+65536), "for a refusal")
+	})
+}
+
+func beyondASCII(b []byte) bool {
+	return bytes.ContainsFunc(b, func(r rune) bool { return r >= utf8.RuneSelf })
 }
 
 // Any text as a schema: no panic, and what is accepted and supported compiles to an encoder whose

@@ -1,8 +1,6 @@
 package rows
 
-import (
-	"sync"
-)
+import "sync"
 
 // Bounds on what rows can make an Encoder remember.
 const (
@@ -13,27 +11,29 @@ const (
 // ignored counts the fields that were skipped. Safe for concurrent use.
 type ignored struct {
 	mu     sync.Mutex
-	counts map[string]int64 // by column; guarded by mu
-	others int64            // those with no place in counts; guarded by mu
+	counts map[string]*int64 // by column; guarded by mu, and so is what they point to
+	others int64             // those with no place in counts; guarded by mu
 }
 
 // add counts n for the field name in the record at path, which is empty or ends with a dot.
 func (c *ignored) add(path string, name []byte, n int64) {
 	var buf [maxIgnoredName]byte
 	key := append(append(buf[:0], path...), name...)
-	if len(key) > maxIgnoredName {
-		key = nil
-	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if _, known := c.counts[string(key)]; !known && (len(c.counts) >= maxIgnoredNames || key == nil) {
+	if known := c.counts[string(key)]; known != nil {
+		*known += n
+		return
+	}
+	if len(c.counts) >= maxIgnoredNames || len(key) > maxIgnoredName {
 		c.others += n
 		return
 	}
 	if c.counts == nil {
-		c.counts = make(map[string]int64)
+		c.counts = make(map[string]*int64)
 	}
-	c.counts[string(key)] += n
+	first := n // not n itself: that would be on the heap each time
+	c.counts[string(key)] = &first
 }
 
 // Ignored returns how many fields of the rows that Append returned it has left out, by column: the
@@ -45,8 +45,8 @@ func (e *Encoder) Ignored() (byColumn map[string]int64, others int64) {
 	defer e.ignored.mu.Unlock()
 	byColumn = make(map[string]int64, len(e.ignored.counts))
 	for name, n := range e.ignored.counts {
-		if n > 0 {
-			byColumn[name] = n
+		if *n > 0 {
+			byColumn[name] = *n
 		}
 	}
 	return byColumn, e.ignored.others

@@ -94,7 +94,6 @@ func oracleRecord(fields []*storagepb.TableFieldSchema, m map[string]any) (tree,
 }
 
 var (
-	jsonNumber  = regexp.MustCompile(`^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?$`)
 	looseNumber = regexp.MustCompile(`^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$`)
 	zoned       = regexp.MustCompile(`^([0-9]{4})([-/])([0-9]{1,2})([-/])([0-9]{1,2})(?:[Tt ]([0-9]{1,2}):([0-9]{1,2})(?::([0-9]{1,2})(?:\.([0-9]{1,12}))?)?(?: ?([Zz]|[+-][0-9]{1,2}(?::[0-9]{1,2})?|[A-Z][A-Za-z0-9/_+-]*))?)?$`)
 	earliest    = time.Date(1, 1, 1, 0, 0, 0, 0, time.UTC)
