@@ -5,8 +5,6 @@ import (
 	"strconv"
 	"unicode/utf8"
 	"unsafe"
-
-	"google.golang.org/protobuf/encoding/protowire"
 )
 
 func isNumber(c byte) bool { return c == '-' || c-'0' <= 9 }
@@ -32,7 +30,7 @@ func (p *parser) string(dst []byte, f *field, c byte) ([]byte, *Error) {
 	if escaped {
 		return closeLength(dst, length), nil
 	}
-	dst = protowire.AppendVarint(dst, uint64(len(raw)))
+	dst = appendVarint(dst, uint64(len(raw)))
 	return append(dst, raw...), nil
 }
 
