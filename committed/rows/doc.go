@@ -51,4 +51,6 @@ package rows
 
 // Version is the encoder's version. It is raised whenever the same JSON and the same schema would
 // give other bytes, so that rows bound by an older encoder are not compared with newer ones.
-const Version uint32 = 1
+//
+// 2: a TIMESTAMP(12) is text, was microseconds. All other bytes are as in 1.
+const Version uint32 = 2
