@@ -76,7 +76,7 @@ func badRow(name string, line int64, err error) error {
 	var bad *rows.Error
 	if errors.As(err, &bad) {
 		plain := *bad
-		plain.Value = ""
+		plain.Excerpt = ""
 		err = &plain
 	}
 	return fmt.Errorf("%s: line %d: %w (the rows before it have landed: mend the line and start again)", name, line, err)
