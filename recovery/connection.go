@@ -154,7 +154,8 @@ func (m *Machine) situation(n uint64) Situation {
 		First:  m.window.start(m.window.landed, m.part.Next),
 		Sealed: m.part.Seal != nil, Open: m.window.items.len() > 0,
 		Probed: m.probed, Suspicious: m.suspicious,
-		Known: m.window.known,
+		Renewed: m.renewed,
+		Known:   m.window.known,
 	}
 	if n != probeOrdinal {
 		it := m.window.at(n)
@@ -179,7 +180,7 @@ func (m *Machine) judged(n uint64, a *retry.Answer, s Situation) {
 	}
 	it := m.window.at(n)
 	switch a.Class {
-	case retry.OutOfRange, retry.RowErrors, retry.TooLarge, retry.ExtraFields:
+	case retry.OutOfRange, retry.RowErrors, retry.TooLarge, retry.ExtraFields, retry.Mismatch:
 		// Refused plainly: this append wrote nothing. A connection's end is no answer to
 		// an append, whatever its class.
 		it.maySent = it.maySent || a.Broken

@@ -35,11 +35,12 @@ const (
 	Answered // connection Conn: an answer to the oldest Probe or Send: Answer
 	Broken   // connection Conn: it ended, what was in flight has no answer: Answer
 
-	Timer  // the time asked for by Wait is over
-	Idle   // nothing to do for long: let the connection go
-	Yield  // others wait for a connection: let it go when nothing is in flight
-	Age    // the stream is near the end of its time to live
-	Retire // the partition is finished: forget it when everything has landed
+	Timer   // the time asked for by Wait is over
+	Renewed // the table's schema has changed: the probe and new streams have the writer schema Schema, serialized Descriptor
+	Idle    // nothing to do for long: let the connection go
+	Yield   // others wait for a connection: let it go when nothing is in flight
+	Age     // the stream is near the end of its time to live
+	Retire  // the partition is finished: forget it when everything has landed
 )
 
 // Event is something that happened, to be given to Machine.Step. Which fields
@@ -56,6 +57,8 @@ type Event struct {
 	Conn       uint64
 	Answer     *retry.Answer
 	Err        error
+	Schema     ledger.Fingerprint
+	Descriptor []byte
 }
 
 // ActionKind says what is to be done.
@@ -132,4 +135,5 @@ type Cause struct {
 	Detail  string // what was seen and what was expected
 	Err     error  // what the service, the ledger or the source said, if anything
 	Class   retry.Class
+	Schema  ledger.Fingerprint // the writer schema of the connection, if there was one: what ExtraFields and Mismatch are about
 }

@@ -143,7 +143,7 @@ var eventKinds = map[string]recovery.EventKind{
 	"halted": recovery.Halted, "forgotten": recovery.Forgotten, "failed": recovery.Failed, "created": recovery.Created,
 	"finalized": recovery.Finalized, "callfailed": recovery.CallFailed, "connected": recovery.Connected,
 	"unreadable": recovery.Unreadable, "answer": recovery.Answered, "broken": recovery.Broken,
-	"timer": recovery.Timer, "idle": recovery.Idle, "yield": recovery.Yield, "age": recovery.Age, "retire": recovery.Retire,
+	"timer": recovery.Timer, "renewed": recovery.Renewed, "idle": recovery.Idle, "yield": recovery.Yield, "age": recovery.Age, "retire": recovery.Retire,
 }
 
 // event reads an event:
@@ -155,6 +155,7 @@ var eventKinds = map[string]recovery.EventKind{
 //	finalized 3
 //	answer CLASS [offset=n] [end=n] [conn=n]
 //	broken CLASS [conn=n] | callfailed CLASS | connected [conn=n]
+//	renewed x
 //	failed | unreadable | halted, and the others without words
 func (p *player) event(kind string, words []string) recovery.Event {
 	e := recovery.Event{Kind: eventKinds[kind], Conn: p.conn}
@@ -191,6 +192,8 @@ func (p *player) event(kind string, words []string) recovery.Event {
 			require.Equal(p.t, e.Partition.Next, in.Start)
 			e.Partition.Next = in.End()
 		}
+	case recovery.Renewed:
+		e.Schema = fingerprint(words[0])
 	case recovery.Created:
 		e.Name = words[0]
 	case recovery.Finalized:
@@ -303,7 +306,11 @@ func (p *player) describe(a recovery.Action) string {
 	switch a.Kind {
 	case recovery.OpenEpoch:
 		p.opening = a.Opening
-		return fmt.Sprintf("ledger: open epoch %d with %s", a.Opening.Epoch, a.Opening.Stream)
+		s := fmt.Sprintf("ledger: open epoch %d with %s", a.Opening.Epoch, a.Opening.Stream)
+		if a.Opening.Schema != fingerprint("x") {
+			s += " and schema " + text(a.Opening.Schema)
+		}
+		return s
 	case recovery.Bind:
 		return fmt.Sprintf("ledger: bind %s in epoch %d", place(a.Intent), a.Epoch)
 	case recovery.Acknowledge:
