@@ -16,8 +16,8 @@ type PartitionConfig struct {
 	Table string // projects/P/datasets/D/tables/T
 	Name  string // 1 to 200 bytes of UTF-8 without control characters
 
-	Schema  *Schema
-	Encoder uint32 // version of the encoder that makes the rows
+	Schema  *Schema // at the time of opening; see Partition.Schema
+	Encoder uint32  // version of the encoder that makes the rows
 
 	// Replay returns again the rows of a batch that was bound in an earlier run and
 	// has not landed. nil: the partition is frozen, the ledger keeps the rows.
@@ -47,7 +47,7 @@ type Partition struct {
 	ctx   context.Context // of its calls; ends with Close
 	end   context.CancelFunc
 	found []ledger.Intent // open in the ledger when the partition was opened
-	limit int64           // bytes of rows in one append
+	limit int64           // bytes of rows and writer schema in one append
 
 	onBound, onAcknowledged func(error) // made once, not per append
 
@@ -57,6 +57,7 @@ type Partition struct {
 	taken   int                // of the window: batches
 	bytes   int64              // and their bytes
 	room    chan struct{}      // see waitForRoom
+	known   known              // of the table's schema; evolve.go
 
 	working bool        // the worker runs
 	conn    *connection // the present one, or nil
@@ -200,6 +201,16 @@ func (p *Partition) fail(err error) {
 	}
 	p.wakeRoom()
 	closeOnce(p.opened)
+}
+
+// isOpened says that the partition was ready once, or has stopped; p.mu is held.
+func (p *Partition) isOpened() bool {
+	select {
+	case <-p.opened:
+		return true
+	default:
+		return false
+	}
 }
 
 // left closes quiet when everything that was to come back has; p.mu is held.
