@@ -34,8 +34,10 @@ type connection struct {
 	target   string // the stream's name as the client wrote it; echoed in responses
 	writer   *writerSchema
 	plan     *plan
-	schema   *storagepb.TableSchema // the table's, as the client last knew it
-	named    bool                   // each request must name its stream, after a change of schema in band (case 66)
+	view     view
+	now      time.Time // of the judgement
+	failed   bool      // the request before was refused
+	named    bool      // each request must name its stream, after a change of schema in band (case 66)
 	requests int64
 	stale    struct{ checks, lag int64 } // guarded by the stream's mu
 }
@@ -112,6 +114,7 @@ func (c *connection) work() error {
 		if err != nil {
 			return err
 		}
+		c.failed = resp.GetError() != nil
 		if err := c.rpc.SendMsg(resp); err != nil {
 			return err
 		}
@@ -170,6 +173,7 @@ func (c *connection) handle(req *request) (*storagepb.AppendRowsResponse, error)
 
 // judge lets the stream decide, and counts.
 func (c *connection) judge(st *stream, req *request) (*storagepb.AppendRowsResponse, error) {
+	c.now = now()
 	var bad []*storagepb.RowError
 	if req.keep {
 		bad = c.plan.checkRows(req.rows)
@@ -183,9 +187,7 @@ func (c *connection) judge(st *stream, req *request) (*storagepb.AppendRowsRespo
 	}
 	c.srv.stats.rows.Add(req.count)
 	c.srv.stats.bytes.Add(req.rowBytes)
-	if now := st.table.schema.Load(); now != c.schema { // case 68
-		c.schema, resp.UpdatedSchema = now, now
-	}
+	resp.UpdatedSchema = c.view.updated(st.table, c.now)
 	return resp, nil
 }
 

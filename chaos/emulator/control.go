@@ -57,7 +57,7 @@ func (s *Server) AppendForeign(name string, rows [][]byte) (int64, error) {
 	}
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	if err := st.gone(); err != nil {
+	if err := st.gone(now()); err != nil {
 		return 0, fmt.Errorf("append to stream: %w", err)
 	}
 	if st.finalized {

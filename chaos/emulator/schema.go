@@ -89,10 +89,7 @@ func match(stream string, w *writerSchema, schema *storagepb.TableSchema) (*plan
 		return nil, err
 	}
 	if len(m.extra) > 0 {
-		err := errorf(codes.InvalidArgument, stream, "Input schema has more fields than BigQuery schema, extra fields: '%s'",
-			strings.Join(m.extra, "', '")).with(storagepb.StorageError_SCHEMA_MISMATCH_EXTRA_FIELDS)
-		err.short = "Schema mismatch due to extra fields in user schema"
-		return nil, err
+		return nil, extraFields(stream, m.extra)
 	}
 	return p, nil
 }
