@@ -144,6 +144,9 @@ func (p *Partition) renew(s *Schema) {
 	k.writers[s.fingerprint] = s
 	if s.fingerprint != before.fingerprint {
 		p.step(recovery.Event{Kind: recovery.Renewed, Schema: s.fingerprint, Descriptor: s.serialized})
+	} else {
+		// The same writer schema: only a new connection lets rows be judged by the new table (case 71).
+		p.step(recovery.Event{Kind: recovery.Yield})
 	}
 	if changed := p.w.opt.Events.SchemaChanged; changed != nil {
 		changed(p.key, s)
@@ -223,7 +226,7 @@ func (p *Partition) explain(c *recovery.Cause) {
 		return // the service's own words are there
 	}
 	if extra := extraColumns(md, t.GetFields(), ""); len(extra) > 0 {
-		c.Detail += fmt.Sprintf(": the writer schema has columns that the table doesn't have: %s: add them to the table, open batches may need them",
+		c.Detail += fmt.Sprintf(": the writer schema has columns that the table doesn't have: %s: give it columns of these names, open batches need them",
 			strings.Join(extra, ", "))
 	} else {
 		c.Detail += ": the table has all columns of the writer schema, but they did not reach the service's backends in time"

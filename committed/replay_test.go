@@ -260,7 +260,7 @@ func TestSchemaThatIsNotKnownYet(t *testing.T) {
 	require.NoError(t, err)
 	_, err = b.w.Partition(b.ctx(), cfg)
 	require.ErrorIs(t, err, committed.ErrBlocked)
-	require.ErrorContains(t, err, "columns that the table doesn't have: other: add them")
+	require.ErrorContains(t, err, "columns that the table doesn't have: other: give it")
 }
 
 // If it fails, a schema that TableSchema gives can't be written with, or a missing table looks like weather.
