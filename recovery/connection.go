@@ -57,7 +57,7 @@ func (m *Machine) Next() (Action, bool) {
 			return m.connect(m.opt.Schema), true
 		}
 		m.flight.push(probeOrdinal)
-		return Action{Kind: Probe, Conn: m.connID, Stream: m.part.Stream}, true
+		return Action{Kind: Probe, Conn: m.connID, Stream: m.part.Stream, Schema: m.schema}, true
 	}
 	n, _ := m.window.sendable()
 	it := m.window.at(n)

@@ -84,7 +84,7 @@ const (
 
 	Create   // call: CreateWriteStream (R1 if Epoch is the one it ends, O1 if it is 0); then Created or CallFailed
 	Connect  // call: a connection Conn to Stream with the writer schema Schema, in place of the one before; then Connected or Broken
-	Probe    // send: the probe on connection Conn (O3, R5); then Answered or Broken
+	Probe    // send: the probe, encoded with Schema, on connection Conn (O3, R5); then Answered or Broken
 	Send     // send: Intent's rows of Batch, encoded with Schema, on connection Conn (B3); then Answered, Broken or Unreadable
 	Finalize // call: FinalizeWriteStream of Stream (R3); then Finalized or CallFailed
 )
