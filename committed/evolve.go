@@ -25,7 +25,8 @@ import (
 type known struct {
 	newest   *Schema
 	table    *storagepb.TableSchema          // as the service had it last; nil: it was not asked
-	told     map[ledger.Fingerprint]struct{} // revisions met so far: no answer brings them back
+	met      map[ledger.Fingerprint]struct{} // revisions that were newest once
+	told     map[ledger.Fingerprint]struct{} // revisions that answers told since newest is
 	writers  map[ledger.Fingerprint]*Schema  // writer schemas met in this run
 	recorded map[ledger.Fingerprint]struct{} // those that the ledger has
 	looking  bool                            // look is under way
@@ -35,6 +36,7 @@ type known struct {
 func newKnown(s *Schema) known {
 	return known{
 		newest:   s,
+		met:      map[ledger.Fingerprint]struct{}{s.revision: {}},
 		told:     map[ledger.Fingerprint]struct{}{s.revision: {}},
 		writers:  map[ledger.Fingerprint]*Schema{s.fingerprint: s},
 		recorded: map[ledger.Fingerprint]struct{}{s.fingerprint: {}},
@@ -73,16 +75,20 @@ func (p *Partition) Refresh(ctx context.Context) (*Schema, error) {
 	return p.known.newest, nil
 }
 
-// told takes over a schema that came with an answer (case 68): only one that was not met before.
-// Backends repeat themselves and are not in step, so a late word must not bring an
-// older schema back; if the table itself went back, Refresh finds out.
+// told takes over a schema that came with an answer (case 68), if it is new here. Backends repeat
+// themselves and are not in step: one that was newest before is either a late word or a column
+// that was added and dropped again, which only the service can tell apart.
 func (p *Partition) told(ts *storagepb.TableSchema) {
 	revision := revisionOf(ts)
 	p.mu.Lock()
-	_, old := p.known.told[revision]
+	_, repeated := p.known.told[revision]
+	_, before := p.known.met[revision]
 	p.known.told[revision] = struct{}{}
+	if before && !repeated {
+		p.look()
+	}
 	p.mu.Unlock()
-	if old || p.cfg.Schema.own {
+	if repeated || before || p.cfg.Schema.own {
 		return
 	}
 	s, err := NewSchema(p.key.Table, proto.CloneOf(ts), nil) // the answer is managedwriter's
@@ -91,8 +97,8 @@ func (p *Partition) told(ts *storagepb.TableSchema) {
 	p.learnt(s, err)
 }
 
-// look asks the service for the table's schema while the partition waits for one to reach the
-// backends: perhaps a column was dropped instead. While the partition is being opened, that
+// look asks the service for the table's schema: when an answer gives reason to, and while the
+// partition waits for a schema to reach the backends, as perhaps a column was dropped instead. While the partition is being opened, that
 // only serves to explain: the configured schema is what the caller wants to write. p.mu is held.
 func (p *Partition) look() {
 	if p.known.looking || p.cfg.Schema.own || p.closed {
@@ -140,7 +146,8 @@ func (p *Partition) renew(s *Schema) {
 		return
 	}
 	k.newest = s
-	k.told[s.revision] = struct{}{}
+	k.met[s.revision] = struct{}{}
+	k.told = map[ledger.Fingerprint]struct{}{s.revision: {}}
 	k.writers[s.fingerprint] = s
 	if s.fingerprint != before.fingerprint {
 		p.step(recovery.Event{Kind: recovery.Renewed, Schema: s.fingerprint, Descriptor: s.serialized})

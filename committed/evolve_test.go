@@ -16,6 +16,8 @@ import (
 	"github.com/eowriter/eowriter/ledger"
 	"github.com/eowriter/eowriter/recovery"
 	"github.com/stretchr/testify/require"
+	"google.golang.org/api/option"
+	"google.golang.org/grpc"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 )
@@ -272,6 +274,26 @@ func TestDroppedColumnIsFollowed(t *testing.T) {
 	require.EqualValues(t, 2, b.srv.Stats().CallsEver)
 }
 
+// If it fails, a column that is dropped soon after it was added is written to until the service refuses.
+func TestColumnAddedAndDropped(t *testing.T) {
+	b := newBench(t, committed.Options{}, emulator.Options{Propagation: emulator.Propagation{DropGrace: time.Hour}})
+	f := b.follow("a", true)
+	for _, to := range []*storagepb.TableSchema{wideSchema(), idSchema()} {
+		require.NoError(t, b.srv.AlterTable(table, to))
+		eventually(t, "the service tells", func() bool {
+			f.append(note)
+			b.requireLanded(f.sent)
+			return proto.Equal(to, f.p.Schema().Table())
+		})
+		f.append(note) // on a connection of the new schema
+		b.requireLanded(f.sent)
+	}
+	require.NotContains(t, f.landed()[f.next-1], "note")
+	got := b.take()
+	require.Len(t, got.schemas, 2)
+	require.Empty(t, got.waits)
+}
+
 // If it fails, batches with a dropped column are waited for without end (case 70), are lost,
 // or nobody is told which column it is.
 func TestDroppedColumnInTheData(t *testing.T) {
@@ -304,12 +326,22 @@ func TestDroppedColumnInTheData(t *testing.T) {
 	b.requireSound()
 }
 
-// If it fails, a stream that is replaced after a column was dropped is probed under the old schema for ever.
+// If it fails, a stream that is replaced after a column was dropped is probed under the old schema for
+// ever, or with a row of one schema under another: id has the dropped column's place on the wire.
 func TestProbeAfterDroppedColumn(t *testing.T) {
-	emu := emulator.Options{Tables: map[string]*storagepb.TableSchema{table: wideSchema()}}
+	before := idSchema()
+	before.Fields = append([]*storagepb.TableFieldSchema{{
+		Name: "note", Type: storagepb.TableFieldSchema_STRING, Mode: storagepb.TableFieldSchema_REQUIRED,
+	}}, before.Fields...)
+	var probes []int64 // bytes of the probes' rows
+	emu := emulator.Options{Tables: map[string]*storagepb.TableSchema{table: before}, OnAppend: func(r emulator.Request) {
+		if r.Offset == 1<<62 {
+			probes = append(probes, r.Bytes)
+		}
+	}}
 	inBubble(t, committed.Options{StreamAge: time.Hour}, emu, func(t *testing.T, b *bench) {
 		cfg := b.config("a", true)
-		cfg.Schema = b.schema(wideSchema())
+		cfg.Schema = b.schema(before)
 		p, err := b.w.Partition(b.ctx(), cfg)
 		require.NoError(t, err)
 		f := &follower{b: b, p: p}
@@ -321,9 +353,42 @@ func TestProbeAfterDroppedColumn(t *testing.T) {
 		require.EqualValues(t, 1, b.srv.Stats().Finalizes)
 		require.Equal(t, []recovery.WaitKind{recovery.Propagation}, b.take().waits)
 		require.False(t, has(p.Schema(), "note"))
+		require.NoError(t, p.Err())
 		f.append(note)
 		require.NotContains(t, f.landed()[10], "note")
+		require.Equal(t, []int64{4, 2, 2}, probes, "both columns at first, then id alone")
 	})
+}
+
+// If it fails, a table's schema that no writer schema can be made from stops a partition that could go on
+// with the old one, or nobody hears of it.
+func TestUnusableSchema(t *testing.T) {
+	strange := func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, next grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+		err := next(ctx, method, req, reply, cc, opts...)
+		if ws, ok := reply.(*storagepb.WriteStream); ok && ws.GetTableSchema() != nil {
+			ws.TableSchema.Fields[0].Type = 99
+		}
+		return err
+	}
+	unusable := make(chan error, 100)
+	events := committed.Events{SchemaUnusable: func(_ ledger.Key, err error) { unusable <- err }}
+	b := newBench(t, committed.Options{Events: events}, emulator.Options{Propagation: emulator.Propagation{Delay: 100 * time.Millisecond}})
+	b.close()
+	b.opt.ClientOptions = append(b.opt.ClientOptions, option.WithGRPCDialOption(grpc.WithChainUnaryInterceptor(strange)))
+	b.open()
+	p := b.partition("a", true)
+	first := p.Schema()
+	_, err := p.Refresh(b.ctx())
+	require.ErrorContains(t, err, "derive a writer schema for "+table)
+	require.NoError(t, b.srv.AlterTable(table, wideSchema()))
+	next := batch(0, 10)
+	next.Schema = b.schema(wideSchema()) // not known to the backends yet
+	r, err := p.Append(b.ctx(), next)
+	require.NoError(t, err)
+	b.requireLanded([]*committed.Result{r})
+	require.ErrorContains(t, <-unusable, "derive a writer schema for "+table)
+	require.Same(t, first, p.Schema())
+	b.requireRows(10)
 }
 
 // If it fails, one of the changes that a table allows needs a restart.
