@@ -225,12 +225,12 @@ func (p *Partition) dial(a recovery.Action, schema *Schema) (*connection, error)
 // answered tells the machine of an answer (B5), in managedwriter's reading goroutine.
 func (p *Partition) answered(conn uint64, resp *storagepb.AppendRowsResponse) {
 	answer := retry.FromResponse(resp)
-	p.mu.Lock()
-	p.judge(recovery.Event{Kind: recovery.Answered, Conn: conn, Answer: &answer})
-	p.mu.Unlock()
 	if answer.Schema != nil {
-		p.told(answer.Schema)
+		p.told(answer.Schema) // first: who hears that the batch has landed finds the new schema
 	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.judge(recovery.Event{Kind: recovery.Answered, Conn: conn, Answer: &answer})
 }
 
 // broken tells the machine that a connection has ended.
