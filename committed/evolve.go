@@ -189,14 +189,6 @@ func (p *Partition) schemaOf(b Batch) (*Schema, error) {
 	return s, nil
 }
 
-// meet notes a writer schema that a source encodes with, and returns its fingerprint.
-func (p *Partition) meet(s *Schema) ledger.Fingerprint {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.known.writers[s.fingerprint] = s
-	return s.fingerprint
-}
-
 // putSchema waits until the ledger has a writer schema, durably.
 func (p *Partition) putSchema(s *Schema) error {
 	written := make(chan error, 1)

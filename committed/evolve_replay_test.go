@@ -1,16 +1,12 @@
 package committed_test
 
 import (
-	"context"
 	"fmt"
 	"testing"
 	"time"
 
-	"cloud.google.com/go/bigquery/storage/apiv1/storagepb"
 	"github.com/eowriter/eowriter/chaos/emulator"
 	"github.com/eowriter/eowriter/committed"
-	"github.com/eowriter/eowriter/committed/rows"
-	"github.com/eowriter/eowriter/ledger"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/encoding/protowire"
 )
@@ -77,76 +73,4 @@ func rowIDOf(row []byte) int64 {
 	_, _, n := protowire.ConsumeTag(row)
 	v, _ := protowire.ConsumeVarint(row[n:])
 	return int64(v)
-}
-
-// If it fails, a source whose table lost a column while batches were open can't write any more, or its rows go
-// under the writer schema that they were bound with: values in wrong columns.
-func TestReplayWithThePresentEncoder(t *testing.T) {
-	column := func(name string) *storagepb.TableFieldSchema {
-		return &storagepb.TableFieldSchema{Name: name, Type: storagepb.TableFieldSchema_STRING, Mode: storagepb.TableFieldSchema_NULLABLE}
-	}
-	before, after := idSchema(), idSchema()
-	before.Fields = append(before.Fields, column("gone"), column("note"))
-	after.Fields = append(after.Fields, column("note")) // where gone was on the wire
-	b := newBench(t, committed.Options{Backoff: slow()}, emulator.Options{
-		Tables: map[string]*storagepb.TableSchema{table: before},
-		Faults: []emulator.Fault{{Kind: emulator.CloseBefore, After: 2}},
-	})
-	// encode is the source's encoder: what it reads stays the same.
-	encode := func(s *committed.Schema, from, to int64) committed.Batch {
-		enc, err := rows.Compile(s.Table())
-		require.NoError(t, err)
-		batch := committed.Batch{After: position(from), Position: position(to), Schema: s}
-		var read [][]byte
-		for id := from; id < to; id++ {
-			gone := ""
-			if has(s, "gone") {
-				gone = `, "gone": "x"`
-			}
-			row, err := enc.Append(nil, fmt.Appendf(nil, `{"id": %d, "note": "n%d"%s}`, id, id, gone))
-			require.NoError(t, err)
-			batch.Rows, read = append(batch.Rows, row), append(read, position(id))
-		}
-		batch.Digest = ledger.DigestOf(read)
-		return batch
-	}
-	cfg := b.config("a", false)
-	cfg.Schema = b.schema(before)
-	p, err := b.w.Partition(b.ctx(), cfg)
-	require.NoError(t, err)
-	var results []*committed.Result
-	for i := int64(0); i < 40; i += 10 {
-		r, err := p.Append(b.ctx(), encode(cfg.Schema, i, i+10))
-		require.NoError(t, err)
-		require.NoError(t, r.Stored(b.ctx()))
-		results = append(results, r)
-	}
-	b.requireLanded(results[:1])
-	b.close()
-	b.srv.ClearFaults()
-	require.NoError(t, b.srv.AlterTable(table, after))
-	b.opt.Backoff.Initial, b.opt.Backoff.Max = time.Millisecond, time.Millisecond
-	b.open()
-
-	bound := cfg.Schema.Fingerprint()
-	cfg.Schema = b.schema(after)
-	cfg.Replay = func(_ context.Context, r committed.Range) (committed.Replayed, error) {
-		if r.Schema != bound {
-			t.Errorf("asked for rows of writer schema %x", r.Schema)
-		}
-		again := encode(cfg.Schema, at(r.Before), at(r.After))
-		return committed.Replayed{Rows: again.Rows, Digest: again.Digest, Schema: again.Schema}, nil
-	}
-	p, err = b.w.Partition(b.ctx(), cfg)
-	require.NoError(t, err)
-	r, err := p.Append(b.ctx(), encode(cfg.Schema, 40, 50))
-	require.NoError(t, err)
-	b.requireLanded([]*committed.Result{r})
-	all := b.values(50)
-	b.requireNotes(all, 0)
-	require.Equal(t, "x", all[9]["gone"])
-	require.NotContains(t, all[10], "gone")
-	require.Empty(t, b.take().waits[1:], "but for the one before the crash")
-	require.Len(t, b.srv.Streams(table)[1:], 1)
-	b.requireSound()
 }

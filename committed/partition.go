@@ -28,18 +28,12 @@ type PartitionConfig struct {
 type Range struct {
 	Before, After []byte
 	Rows          int64
-	Schema        ledger.Fingerprint // of the writer schema that the rows were bound with
 }
 
 // Replayed are rows that a source gave again.
 type Replayed struct {
 	Rows   [][]byte
 	Digest ledger.Digest // as in Batch
-
-	// Schema is the writer schema that Rows were encoded with. nil: that of Range.Schema. A
-	// source whose table has changed can't encode as it did then: if it gives digests of its own
-	// bytes, rows of its present encoder are as good, under their own schema.
-	Schema *Schema
 }
 
 // Partition is an ordered sequence of batches into one table, each landing exactly

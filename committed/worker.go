@@ -63,14 +63,8 @@ func (p *Partition) send(a recovery.Action) (recovery.Event, bool) {
 	rows := p.rows(a)
 	p.mu.Unlock()
 	var err error
-	schema := a.Schema
 	if rows == nil {
-		rows, schema, err = p.again(a)
-	}
-	if err == nil && schema != a.Schema {
-		rows.Free()
-		p.mu.Lock()
-		return recovery.Event{Kind: recovery.Encoded, Conn: a.Conn, Batch: a.Batch, Schema: schema}, true
+		rows, err = p.again(a)
 	}
 	if err == nil && a.Intent.Rows < a.Intent.Of {
 		whole := rows
@@ -127,35 +121,27 @@ func (p *Partition) rows(a recovery.Action) block {
 
 // again gets the rows of a whole batch of an earlier run, from the ledger or the
 // source, and keeps them until it has landed. Rows of a source are believed only if
-// they are those that were bound: their digest is checked before anything is sent. It
-// also returns the writer schema that they are encoded with.
-func (p *Partition) again(a recovery.Action) (block, ledger.Fingerprint, error) {
-	rows, schema, err := p.fetch(a.Intent)
+// they are those that were bound: their digest is checked before anything is sent.
+func (p *Partition) again(a recovery.Action) (block, error) {
+	rows, err := p.fetch(a.Intent)
 	if err != nil {
-		return nil, schema, fmt.Errorf("get the batch at offset %d again: %w", a.Intent.Start, err)
+		return nil, fmt.Errorf("get the batch at offset %d again: %w", a.Intent.Start, err)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	rows.Ref()
 	p.results[a.Batch] = &Result{p: p, rows: rows}
-	return rows, schema, nil
+	return rows, nil
 }
 
-func (p *Partition) fetch(in ledger.Intent) (block, ledger.Fingerprint, error) {
+func (p *Partition) fetch(in ledger.Intent) (block, error) {
 	if p.cfg.Replay == nil {
 		content, err := p.w.led.Frozen(in.Payload)
-		return mem.SliceBuffer(content), in.Schema, err
+		return mem.SliceBuffer(content), err
 	}
-	got, err := p.cfg.Replay(p.ctx, Range{Before: in.Before, After: in.After, Rows: in.Of, Schema: in.Schema})
+	got, err := p.cfg.Replay(p.ctx, Range{Before: in.Before, After: in.After, Rows: in.Of})
 	if err != nil {
-		return nil, in.Schema, err
-	}
-	schema := in.Schema
-	if s := got.Schema; s != nil {
-		if s.name != p.key.Table {
-			return nil, schema, fmt.Errorf("the rows' schema is of another table, %s", s.name)
-		}
-		schema = p.meet(s)
+		return nil, err
 	}
 	rows, digest := newBlock(got.Rows, blockSize(got.Rows)), got.Digest
 	if digest == (ledger.Digest{}) {
@@ -163,9 +149,9 @@ func (p *Partition) fetch(in ledger.Intent) (block, ledger.Fingerprint, error) {
 	}
 	if digest != in.Digest || int64(len(got.Rows)) != in.Of {
 		rows.Free()
-		return nil, schema, fmt.Errorf("%w: %d rows with digest %x, bound are %d with %x", ErrChanged, len(got.Rows), digest, in.Of, in.Digest)
+		return nil, fmt.Errorf("%w: %d rows with digest %x, bound are %d with %x", ErrChanged, len(got.Rows), digest, in.Of, in.Digest)
 	}
-	return rows, schema, nil
+	return rows, nil
 }
 
 // connect opens a connection in place of the one before. It waits for its turn if

@@ -31,7 +31,7 @@ func (m *Machine) Due() bool {
 			return false
 		}
 		// Another writer schema needs another connection, once this one is quiet.
-		return m.conn == connDown || m.schema == m.window.at(n).schema || m.flight.len() == 0
+		return m.conn == connDown || m.schema == m.window.at(n).Schema || m.flight.len() == 0
 	}
 	return false
 }
@@ -61,33 +61,14 @@ func (m *Machine) Next() (Action, bool) {
 	}
 	n, _ := m.window.sendable()
 	it := m.window.at(n)
-	if m.conn == connDown || m.schema != it.schema {
-		return m.connect(it.schema), true
+	if m.conn == connDown || m.schema != it.Schema {
+		return m.connect(it.Schema), true
 	}
 	again := it.maySent || it.sent
 	it.flying, it.sent = true, true
 	m.window.cursor++
 	m.flight.push(n)
 	return Action{Kind: Send, Conn: m.connID, Stream: m.part.Stream, Schema: m.schema, Batch: it.batch, Intent: it.Intent, Again: again}, true // B3
-}
-
-// encoded notes that a source, asked for a batch of an earlier run again, gave its rows under another
-// writer schema, by its own digest the same ones: they go over a connection of that schema. The
-// intent stays as it is bound. The last Send was theirs, and is taken back.
-func (m *Machine) encoded(e Event) {
-	for n := m.window.first; n < m.window.end(); n++ {
-		if it := m.window.at(n); it.batch == e.Batch {
-			it.schema = e.Schema
-		}
-	}
-	if e.Conn != m.connID || m.flight.len() == 0 {
-		return // the connection has ended meanwhile
-	}
-	if n := *m.flight.at(m.flight.len() - 1); n != probeOrdinal && m.window.at(n).batch == e.Batch {
-		m.flight.drop()
-		m.window.at(n).flying = false
-		m.window.cursor = n
-	}
 }
 
 // connect asks for a connection in place of the one before. A stream's writer

@@ -31,7 +31,6 @@ const (
 	CallFailed // call: Create or Finalize failed: Answer
 	Connected  // call: connection Conn may be used
 	Unreadable // call: the rows for a Send are not to be had: Err
-	Encoded    // call: the rows for a Send on Conn are here, but under another writer schema, so they were not handed to the client: Batch, Schema
 
 	Answered // connection Conn: an answer to the oldest Probe or Send: Answer
 	Broken   // connection Conn: it ended, what was in flight has no answer: Answer
@@ -53,7 +52,6 @@ type Event struct {
 	Suspicious bool // the partition's Owner is not the ledger's identity
 	Aged       bool // the stream had no traffic for most of its time to live
 	Intent     ledger.Intent
-	Batch      uint64
 	Name       string
 	Count      int64
 	Conn       uint64

@@ -143,7 +143,7 @@ var eventKinds = map[string]recovery.EventKind{
 	"halted": recovery.Halted, "forgotten": recovery.Forgotten, "failed": recovery.Failed, "created": recovery.Created,
 	"finalized": recovery.Finalized, "callfailed": recovery.CallFailed, "connected": recovery.Connected,
 	"unreadable": recovery.Unreadable, "answer": recovery.Answered, "broken": recovery.Broken,
-	"timer": recovery.Timer, "renewed": recovery.Renewed, "encoded": recovery.Encoded, "idle": recovery.Idle, "yield": recovery.Yield, "age": recovery.Age, "retire": recovery.Retire,
+	"timer": recovery.Timer, "renewed": recovery.Renewed, "idle": recovery.Idle, "yield": recovery.Yield, "age": recovery.Age, "retire": recovery.Retire,
 }
 
 // event reads an event:
@@ -156,7 +156,6 @@ var eventKinds = map[string]recovery.EventKind{
 //	answer CLASS [offset=n] [end=n] [conn=n]
 //	broken CLASS [conn=n] | callfailed CLASS | connected [conn=n]
 //	renewed x
-//	encoded A schema=x [conn=n]
 //	failed | unreadable | halted, and the others without words
 func (p *player) event(kind string, words []string) recovery.Event {
 	e := recovery.Event{Kind: eventKinds[kind], Conn: p.conn}
@@ -195,13 +194,6 @@ func (p *player) event(kind string, words []string) recovery.Event {
 		}
 	case recovery.Renewed:
 		e.Schema = fingerprint(words[0])
-	case recovery.Encoded:
-		e.Schema = fingerprint(args["schema"])
-		for batch, name := range p.names {
-			if name == words[0] {
-				e.Batch = batch
-			}
-		}
 	case recovery.Created:
 		e.Name = words[0]
 	case recovery.Finalized:

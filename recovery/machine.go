@@ -137,10 +137,6 @@ func (m *Machine) Step(e Event) []Action {
 		if m.phase != phaseStopped {
 			m.called(e)
 		}
-	case Encoded:
-		if m.phase != phaseStopped {
-			m.encoded(e)
-		}
 	case Connected, Answered, Broken:
 		// An older connection's, so perhaps an older epoch's: it says nothing about this one.
 		if e.Conn == m.connID && m.phase != phaseStopped {
@@ -161,7 +157,7 @@ func (m *Machine) asked(e Event) {
 	case Start:
 		m.start(e)
 	case Offered:
-		m.offered.push(item{Intent: e.Intent, batch: m.batch, schema: e.Intent.Schema})
+		m.offered.push(item{Intent: e.Intent, batch: m.batch})
 		m.after = reached(m.after, e.Intent)
 		m.batch++
 		if m.phase == phaseLive {
@@ -211,7 +207,7 @@ func (m *Machine) start(e Event) {
 			m.batch++
 		}
 		// Read from disk: it may have been sent (invariant 6).
-		items[i] = item{Intent: in, batch: m.batch, schema: in.Schema, maySent: true}
+		items[i] = item{Intent: in, batch: m.batch, maySent: true}
 		m.after = reached(m.after, in)
 	}
 	if len(items) > 0 {

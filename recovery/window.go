@@ -6,12 +6,11 @@ import "github.com/eowriter/eowriter/ledger"
 type item struct {
 	ledger.Intent
 	batch     uint64
-	schema    ledger.Fingerprint // of its rows, as they are sent: Intent.Schema, unless the source encoded them anew
-	maySent   bool               // see Situation.MaySent; sticky
-	sent      bool               // handed to the client in this incarnation and epoch
-	flying    bool               // sent on the present connection, not answered
-	landed    bool               // its rows are in the stream; B6 is not yet durable
-	duplicate bool               // it had landed before the append that told so
+	maySent   bool // see Situation.MaySent; sticky
+	sent      bool // handed to the client in this incarnation and epoch
+	flying    bool // sent on the present connection, not answered
+	landed    bool // its rows are in the stream; B6 is not yet durable
+	duplicate bool // it had landed before the append that told so
 }
 
 // window holds the open intents, [acked, next) without gap or overlap
@@ -107,9 +106,6 @@ func (q *fifo[T]) push(v T) {
 	}
 	q.buf = append(q.buf, v)
 }
-
-// drop takes back what was pushed last.
-func (q *fifo[T]) drop() { q.buf = q.buf[:len(q.buf)-1] }
 
 func (q *fifo[T]) pop() T {
 	var zero T
