@@ -150,7 +150,7 @@ func (p *Partition) renew(s *Schema) {
 	k.told = map[ledger.Fingerprint]struct{}{s.revision: {}}
 	k.writers[s.fingerprint] = s
 	if s.fingerprint != before.fingerprint {
-		p.step(recovery.Event{Kind: recovery.Renewed, Schema: s.fingerprint, Descriptor: s.serialized})
+		p.step(recovery.Event{Kind: recovery.Renewed, Schema: s.fingerprint})
 	} else {
 		// The same writer schema: only a new connection lets rows be judged by the new table (case 71).
 		p.step(recovery.Event{Kind: recovery.Yield})

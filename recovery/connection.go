@@ -53,8 +53,8 @@ func (m *Machine) Next() (Action, bool) {
 		m.calling = true
 		return Action{Kind: Finalize, Stream: m.part.Stream}, true
 	case phaseProbing: // O3, R5
-		if m.conn == connDown || m.schema != m.opt.Schema {
-			return m.connect(m.opt.Schema), true
+		if m.conn == connDown || m.schema != m.newest {
+			return m.connect(m.newest), true
 		}
 		m.flight.push(probeOrdinal)
 		return Action{Kind: Probe, Conn: m.connID, Stream: m.part.Stream, Schema: m.schema}, true

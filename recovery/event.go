@@ -36,7 +36,7 @@ const (
 	Broken   // connection Conn: it ended, what was in flight has no answer: Answer
 
 	Timer   // the time asked for by Wait is over
-	Renewed // the table's schema has changed: the probe and new streams have the writer schema Schema, serialized Descriptor
+	Renewed // the table's schema has changed: the probe has the writer schema Schema from now on
 	Idle    // nothing to do for long: let the connection go
 	Yield   // others wait for a connection: let it go when nothing is in flight
 	Age     // the stream is near the end of its time to live
@@ -58,7 +58,6 @@ type Event struct {
 	Answer     *retry.Answer
 	Err        error
 	Schema     ledger.Fingerprint
-	Descriptor []byte
 }
 
 // ActionKind says what is to be done.

@@ -13,7 +13,7 @@ type Options struct {
 	Key  ledger.Key
 	Mode ledger.Mode
 
-	Schema     ledger.Fingerprint // writer schema of new streams and of the probe, until Renewed
+	Schema     ledger.Fingerprint // writer schema of new streams, and of the probe until Renewed
 	Descriptor []byte             // its serialized descriptor
 	Encoder    uint32             // version of the encoder that makes the batches
 
@@ -34,12 +34,13 @@ type Machine struct {
 	probed     bool // a probe of this incarnation fitted: binding is allowed (invariant 2)
 
 	window  window
-	offered fifo[item] // accepted while binding is not allowed
-	batch   uint64     // number of the next batch
-	after   []byte     // position reached by the last intent bound or being bound
-	acking  uint64     // the ordinal up to which an Acknowledge is on its way to the ledger; 0: none
-	writes  int        // asked of the ledger and not answered
-	renewed bool       // the table's schema has changed since Start
+	offered fifo[item]         // accepted while binding is not allowed
+	batch   uint64             // number of the next batch
+	after   []byte             // position reached by the last intent bound or being bound
+	acking  uint64             // the ordinal up to which an Acknowledge is on its way to the ledger; 0: none
+	writes  int                // asked of the ledger and not answered
+	newest  ledger.Fingerprint // writer schema of the probe: opt.Schema until Renewed
+	renewed bool               // the table's schema has changed since Start
 
 	rotation *rotation // what is being done to replace the stream, or nil
 
@@ -89,7 +90,7 @@ func New(opt Options) *Machine {
 	if opt.PropagationTries == 0 {
 		opt.PropagationTries = 40
 	}
-	return &Machine{opt: opt, batch: 1}
+	return &Machine{opt: opt, newest: opt.Schema, batch: 1}
 }
 
 // NextBatch returns the number that the next offered batch gets: one more than
@@ -172,7 +173,7 @@ func (m *Machine) asked(e Event) {
 		}
 	case Renewed:
 		// From the next probe on. Intents keep the schema that they were encoded with.
-		m.opt.Schema, m.opt.Descriptor, m.renewed = e.Schema, e.Descriptor, true
+		m.newest, m.renewed = e.Schema, true
 		m.tries[Propagation] = 0 // each schema has its own time to arrive
 	case Idle:
 		if m.phase == phaseLive && m.flight.len() == 0 {
