@@ -1,130 +1,102 @@
 package rows
 
-// The range of DATE and TIMESTAMP is 0001-01-01 to 9999-12-31 (server-facts, section 7).
+// The range of DATE, DATETIME and TIMESTAMP is the years 0001 to 9999 (server-facts, section 7).
 const (
-	minMicros = -62_135_596_800_000_000
-	maxMicros = 253_402_300_799_999_999
+	minDays = -719_162
+	maxDays = 2_932_896
 )
 
-// timestamp reads RFC 3339 text or an integer and returns microseconds since 1970-01-01 UTC.
-func (p *parser) timestamp(dst []byte, f *field, c byte) (int64, *Error) {
-	if c == '"' {
-		text, err := p.text(dst)
-		if err != nil {
-			return 0, err
-		}
-		micros, reason := parseTimestamp(text)
-		if reason != "" {
-			return 0, wrongText(reason, text)
-		}
-		return micros, nil
-	}
-	if c != '-' && c-'0' > 9 {
-		return 0, p.wrongType(f.column.name, c)
-	}
-	start := p.pos
-	micros, err := p.integer(dst, f, c)
-	if err == nil && (micros < minMicros || micros > maxMicros) {
-		return 0, wrongText("out of range for TIMESTAMP", p.in[start:p.pos])
-	}
-	return micros, err
+// date is a day of the Gregorian calendar, years 1 to 9999.
+type date struct{ year, month, day int }
+
+// clock is a time of day. fraction counts the unit that readClock was asked for.
+type clock struct {
+	hour, minute, second int
+	fraction             int64
 }
 
-// date reads YYYY-MM-DD and returns days since 1970-01-01.
-func (p *parser) date(dst []byte, f *field, c byte) (int32, *Error) {
-	if c != '"' {
-		return 0, p.wrongType(f.column.name, c)
+// readDate reads YYYY-[M]M-[D]D from the start of b, or the same with slashes: separator says which.
+// rest is what follows.
+func readDate(b []byte) (d date, separator byte, rest []byte, ok bool) {
+	if len(b) < len("2006-1-2") {
+		return date{}, 0, nil, false
 	}
-	text, err := p.text(dst)
-	if err != nil {
-		return 0, err
-	}
-	if len(text) != len("2006-01-02") {
-		return 0, wrongText("not a date: want YYYY-MM-DD", text)
-	}
-	days, ok := parseDate(text)
-	if !ok {
-		return 0, wrongText("not a date: want YYYY-MM-DD", text)
-	}
-	return int32(days), nil
-}
-
-// parseTimestamp reads "2006-01-02T15:04:05.999999+07:00". Between date and time may also stand a
-// space, T and Z may be lower case (RFC 3339, 5.6). Second 60 is refused: microseconds since 1970
-// have no place for it. reason is empty if all is well.
-func parseTimestamp(b []byte) (micros int64, reason string) {
-	const malformed = "not a timestamp: want RFC 3339, as 2006-01-02T15:04:05.999999Z"
-	const seconds = len("2006-01-02T15:04:05")
-	if len(b) < seconds || b[10]|0x20 != 't' && b[10] != ' ' || b[13] != ':' || b[16] != ':' {
-		return 0, malformed
-	}
-	days, ok := parseDate(b[:10])
-	hour, minute, second := twoDigits(b[11:]), twoDigits(b[14:]), twoDigits(b[17:])
-	if !ok || hour > 23 || minute > 59 || second > 59 {
-		return 0, malformed
-	}
-	micros = ((days*24+int64(hour))*60+int64(minute))*60 + int64(second)
-	micros *= 1_000_000
-
-	if b = b[seconds:]; len(b) > 0 && b[0] == '.' {
-		end := digitsEnd(b, 1)
-		if end == 1 {
-			return 0, malformed
-		}
-		if end > 1+6 {
-			return 0, "finer than a microsecond"
-		}
-		unit := int64(100_000)
-		for _, c := range b[1:end] {
-			micros += int64(c-'0') * unit
-			unit /= 10
-		}
-		b = b[end:]
-	}
-
-	switch {
-	case len(b) == 0:
-		return 0, "the time zone is missing: want Z or an offset at the end"
-	case len(b) == 1 && b[0]|0x20 == 'z':
-	case len(b) == len("+07:00") && (b[0] == '+' || b[0] == '-') && b[3] == ':':
-		hour, minute := twoDigits(b[1:]), twoDigits(b[4:])
-		if hour > 23 || minute > 59 {
-			return 0, malformed
-		}
-		offset := int64(hour*60+minute) * 60 * 1_000_000
-		if b[0] == '+' {
-			offset = -offset
-		}
-		micros += offset
-	default:
-		return 0, malformed
-	}
-	if micros < minMicros || micros > maxMicros {
-		return 0, "out of range for TIMESTAMP"
-	}
-	return micros, ""
-}
-
-// parseDate reads the ten bytes YYYY-MM-DD, years 0001 to 9999 of the Gregorian calendar, and
-// returns days since 1970-01-01.
-func parseDate(b []byte) (days int64, ok bool) {
 	century, year := twoDigits(b), twoDigits(b[2:])
-	month, day := twoDigits(b[5:]), twoDigits(b[8:])
-	if century > 99 || year > 99 || b[4] != '-' || b[7] != '-' {
-		return 0, false
+	separator = b[4]
+	if century > 99 || year > 99 || separator != '-' && separator != '/' {
+		return date{}, 0, nil, false
 	}
-	year += century * 100
-	if year == 0 || month < 1 || month > 12 || day < 1 || day > daysIn(year, month) {
-		return 0, false
+	d.year = century*100 + year
+	d.month, rest, ok = oneOrTwoDigits(b[5:])
+	if !ok || len(rest) == 0 || rest[0] != separator {
+		return date{}, 0, nil, false
 	}
-	// Days of the years before this one, each with a leap day if it is due, then this year's.
-	const daysTo1970 = 719_162
-	y := year - 1
-	n := y*365 + y/4 - y/100 + y/400 + daysBefore[month-1] + day - 1
-	if month > 2 && isLeap(year) {
+	d.day, rest, ok = oneOrTwoDigits(rest[1:])
+	return d, separator, rest, ok && d.exists()
+}
+
+func (d date) exists() bool {
+	return d.year >= 1 && d.year <= 9999 && d.month >= 1 && d.month <= 12 && d.day >= 1 && d.day <= daysIn(d.year, d.month)
+}
+
+// days returns the days since 1970-01-01: those of the years before this one, each with a leap day
+// if it is due, then this year's.
+func (d date) days() int64 {
+	y := d.year - 1
+	n := y*365 + y/4 - y/100 + y/400 + daysBefore[d.month-1] + d.day - 1
+	if d.month > 2 && isLeap(d.year) {
 		n++
 	}
-	return int64(n) - daysTo1970, true
+	return int64(n) + minDays
+}
+
+// readClock reads [H]H:[M]M[:[S]S[.F]] from the start of b, F with up to digits digits; the fraction
+// counts units of 10^-digits seconds. Second 60 is refused: no type of BigQuery has a place for it.
+func readClock(b []byte, digits int, malformed problem) (c clock, rest []byte, bad problem) {
+	var ok bool
+	c.hour, rest, ok = oneOrTwoDigits(b)
+	if !ok || len(rest) == 0 || rest[0] != ':' {
+		return clock{}, nil, malformed
+	}
+	c.minute, rest, ok = oneOrTwoDigits(rest[1:])
+	if ok && len(rest) > 0 && rest[0] == ':' {
+		c.second, rest, ok = oneOrTwoDigits(rest[1:])
+		if ok && len(rest) > 0 && rest[0] == '.' {
+			if c.fraction, rest, bad = readFraction(rest[1:], digits, malformed); bad.found() {
+				return clock{}, nil, bad
+			}
+		}
+	}
+	if !ok || !c.exists() {
+		return clock{}, nil, malformed
+	}
+	return c, rest, problem{}
+}
+
+// exists leaves the fraction out: whoever made it knows its unit.
+func (c clock) exists() bool { return c.hour <= 23 && c.minute <= 59 && c.second <= 59 }
+
+func (c clock) seconds() int64 { return int64(c.hour*60+c.minute)*60 + int64(c.second) }
+
+// readFraction reads the digits behind a decimal point, of which there must be one and may be
+// digits, and returns them in units of 10^-digits.
+func readFraction(b []byte, digits int, malformed problem) (fraction int64, rest []byte, bad problem) {
+	end := digitsEnd(b, 0)
+	switch {
+	case end == 0:
+		return 0, nil, malformed
+	case end > digits && digits == 12:
+		return 0, nil, problem{TooFine, "finer than a picosecond"}
+	case end > digits:
+		return 0, nil, problem{TooFine, "finer than a microsecond"}
+	}
+	for i := range digits {
+		fraction *= 10
+		if i < end {
+			fraction += int64(b[i] - '0')
+		}
+	}
+	return fraction, b[end:], problem{}
 }
 
 var daysBefore = [...]int{0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334, 365}
@@ -145,4 +117,15 @@ func twoDigits(b []byte) int {
 		return 100
 	}
 	return int(tens)*10 + int(ones)
+}
+
+// oneOrTwoDigits reads the number that one or two digits at the start of b spell.
+func oneOrTwoDigits(b []byte) (n int, rest []byte, ok bool) {
+	if len(b) == 0 || b[0]-'0' > 9 {
+		return 0, nil, false
+	}
+	if len(b) == 1 || b[1]-'0' > 9 {
+		return int(b[0] - '0'), b[1:], true
+	}
+	return int(b[0]-'0')*10 + int(b[1]-'0'), b[2:], true
 }

@@ -2,6 +2,7 @@ package rows_test
 
 import (
 	"bytes"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -21,7 +22,7 @@ import (
 )
 
 // tree is a row: column name in lower case to int64, string, bool, the bits of a double (uint64),
-// tree or []any. NULL and empty are absent.
+// bytes as hexadecimal digits, tree or []any. NULL and empty are absent.
 type tree map[string]any
 
 // oracle decides, slowly and by other means than the encoder (jsontext for validity, encoding/json
@@ -73,6 +74,9 @@ func oracleRecord(fields []*storagepb.TableFieldSchema, m map[string]any) (tree,
 		}
 		var all []any
 		for _, v := range list {
+			if v == nil {
+				return nil, fmt.Errorf("%s has null in it", name)
+			}
 			one, err := oracleValue(f, v)
 			if err != nil {
 				return nil, err
@@ -90,17 +94,17 @@ func oracleRecord(fields []*storagepb.TableFieldSchema, m map[string]any) (tree,
 }
 
 var (
-	jsonNumber = regexp.MustCompile(`^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?$`)
-	rfc3339    = regexp.MustCompile(`^([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ]([0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?)([Zz]|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])$`)
-	earliest   = time.Date(1, 1, 1, 0, 0, 0, 0, time.UTC)
-	latest     = time.Date(9999, 12, 31, 23, 59, 59, 999_999_000, time.UTC)
+	looseNumber = regexp.MustCompile(`^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$`)
+	zoned       = regexp.MustCompile(`^([0-9]{4})([-/])([0-9]{1,2})([-/])([0-9]{1,2})(?:[Tt ]([0-9]{1,2}):([0-9]{1,2})(?::([0-9]{1,2})(?:\.([0-9]{1,12}))?)?(?: ?([Zz]|[+-][0-9]{1,2}(?::[0-9]{1,2})?|[A-Z][A-Za-z0-9/_+-]*))?)?$`)
+	earliest    = time.Date(1, 1, 1, 0, 0, 0, 0, time.UTC)
+	latest      = time.Date(9999, 12, 31, 23, 59, 59, 999_999_999, time.UTC)
 )
 
 func oracleValue(f *storagepb.TableFieldSchema, v any) (any, error) {
 	no := fmt.Errorf("%s can't be %T %v", f.GetType(), v, v)
 	text, isString := v.(string)
 	number, isNumber := v.(json.Number)
-	if isNumber || isString && jsonNumber.MatchString(text) {
+	if isNumber || isString && looseNumber.MatchString(text) {
 		number, isNumber = json.Number(fmt.Sprint(v)), true
 	}
 	switch f.GetType() {
@@ -114,45 +118,58 @@ func oracleValue(f *storagepb.TableFieldSchema, v any) (any, error) {
 			return i, nil
 		}
 	case storagepb.TableFieldSchema_DOUBLE:
-		switch {
-		case isNumber:
-			if x, err := strconv.ParseFloat(string(number), 64); err == nil {
+		// Beyond what JSON can write, strconv spells the values as BigQuery does, and more.
+		if isNumber || isString && regexp.MustCompile(`(?i)^(nan|[+-]?inf(inity)?)$`).MatchString(text) {
+			if x, err := strconv.ParseFloat(fmt.Sprint(v), 64); err == nil {
 				return math.Float64bits(x), nil
 			}
-		case text == "NaN":
-			return math.Float64bits(math.NaN()), nil
-		case text == "Infinity":
-			return math.Float64bits(math.Inf(1)), nil
-		case text == "-Infinity":
-			return math.Float64bits(math.Inf(-1)), nil
 		}
 	case storagepb.TableFieldSchema_BOOL:
-		if b, ok := v.(bool); ok || text == "true" || text == "false" {
-			return b || text == "true", nil
+		switch strings.ToLower(fmt.Sprint(v)) {
+		case "true", "t", "yes", "y", "1":
+			return true, nil
+		case "false", "f", "no", "n", "0":
+			return false, nil
 		}
 	case storagepb.TableFieldSchema_TIMESTAMP:
-		at := time.Time{}
-		if m := rfc3339.FindStringSubmatch(text); m != nil && !strings.HasPrefix(text, "0000") {
-			var err error
-			if at, err = time.Parse(time.RFC3339Nano, m[1]+"T"+m[2]+strings.ToUpper(m[3])); err != nil {
-				return nil, err
-			}
-		} else if i, ok := oracleInteger(string(number)); ok && !isString {
-			at = time.UnixMicro(i)
-			if at.UnixMicro() != i {
-				return nil, no
-			}
-		} else {
-			return nil, no
+		picos := f.GetTimestampPrecision().GetValue() == 12
+		if i, ok := oracleInteger(string(number)); ok && !isString && oracleYear(time.UnixMicro(i)) && time.UnixMicro(i).UnixMicro() == i {
+			return oracleInstant(time.UnixMicro(i), i-time.UnixMicro(i).Unix()*1_000_000, 1_000_000, picos), nil
 		}
-		if at.Before(earliest) || at.After(latest) {
-			return nil, no
+		if at, fraction, ok := oracleTimestamp(text, picos); ok {
+			return oracleInstant(at, fraction, 1, picos), nil
 		}
-		return at.UnixMicro(), nil
-	case storagepb.TableFieldSchema_DATE:
-		if at, err := time.Parse(time.DateOnly, text); err == nil && at.Year() > 0 {
-			return at.Unix() / 86400, nil
+	case storagepb.TableFieldSchema_DATE, storagepb.TableFieldSchema_TIME, storagepb.TableFieldSchema_DATETIME:
+		if i, ok := oracleInteger(string(number)); ok && !isString {
+			text = oracleCivilText(f.GetType(), i)
 		}
+		if i, ok := oracleCivil(f.GetType(), text); ok {
+			return i, nil
+		}
+	case storagepb.TableFieldSchema_BYTES:
+		b, ok := oracleBytes(v)
+		if ok && (f.GetMaxLength() == 0 || len(b) <= int(f.GetMaxLength())) {
+			return hex.EncodeToString(b), nil
+		}
+	case storagepb.TableFieldSchema_NUMERIC, storagepb.TableFieldSchema_BIGNUMERIC:
+		if b, ok := oracleNumeric(f, string(number)); isNumber && ok {
+			return hex.EncodeToString(b), nil
+		}
+	case storagepb.TableFieldSchema_INTERVAL:
+		if oracleInterval(text) {
+			return text, nil
+		}
+	case storagepb.TableFieldSchema_RANGE:
+		return oracleRange(f, v)
+	case storagepb.TableFieldSchema_GEOGRAPHY:
+		if isString {
+			return text, nil
+		}
+		if m, ok := v.(map[string]any); ok {
+			return oracleJSON(m)
+		}
+	case storagepb.TableFieldSchema_JSON:
+		return oracleJSON(v)
 	case storagepb.TableFieldSchema_STRUCT:
 		if m, ok := v.(map[string]any); ok {
 			return oracleRecord(f.GetFields(), m)
@@ -185,10 +202,20 @@ func treeOf(fields []*storagepb.TableFieldSchema, m protoreflect.Message) tree {
 			switch x := v.Interface().(type) {
 			case int32:
 				return int64(x)
+			case []byte:
+				return hex.EncodeToString(x)
 			case float64:
 				return math.Float64bits(x)
 			case protoreflect.Message:
+				if t := f.GetRangeElementType().GetType(); t != 0 {
+					return treeOf([]*storagepb.TableFieldSchema{{Name: "start", Type: t}, {Name: "end", Type: t}}, x)
+				}
 				return treeOf(f.GetFields(), x)
+			case string:
+				if f.GetType() == storagepb.TableFieldSchema_JSON || f.GetType() == storagepb.TableFieldSchema_GEOGRAPHY {
+					return canonicalIfJSON(x)
+				}
+				return x
 			default:
 				return x
 			}

@@ -12,6 +12,10 @@ import (
 type parser struct {
 	in  []byte
 	pos int
+	enc *Encoder
+	// weight is what a field left out counts: 1, or -1 to take the same walk's counts back.
+	weight  int64
+	ignored bool // a field was left out
 }
 
 // peek skips white space and returns the byte at pos, 0 at the end. A 0 byte in the input is never
@@ -65,25 +69,10 @@ func (p *parser) members(dst []byte, r *record, seen bitset) ([]byte, *Error) {
 		return dst, r.missing(seen)
 	}
 	for {
-		i, err := p.name(dst, r, next)
-		if err != nil {
+		var err *Error
+		if dst, next, err = p.member(dst, r, seen, next); err != nil {
 			return dst, err
 		}
-		f := &r.fields[i]
-		if seen.has(i) {
-			return dst, (&Error{Reason: "the field is there twice"}).under(f.name)
-		}
-		seen.set(i)
-		next = i + 1
-
-		if p.peek() != ':' {
-			return dst, p.syntax("want ':'").under(f.name)
-		}
-		p.pos++
-		if dst, err = p.field(dst, f); err != nil {
-			return dst, err.under(f.name)
-		}
-
 		switch p.peek() {
 		case ',':
 			p.pos++
@@ -91,9 +80,38 @@ func (p *parser) members(dst []byte, r *record, seen bitset) ([]byte, *Error) {
 			p.pos++
 			return dst, r.missing(seen)
 		default:
-			return dst, p.syntax("want ',' or '}'").under(f.name)
+			err := p.syntax("want ',' or '}'")
+			if next > 0 {
+				err = err.under(r.fields[next-1].name)
+			}
+			return dst, err
 		}
 	}
+}
+
+// member appends the field at pos and returns the index of the likeliest next one.
+func (p *parser) member(dst []byte, r *record, seen bitset, next int) ([]byte, int, *Error) {
+	start := p.pos
+	i, err := p.name(dst, r, next)
+	if err != nil {
+		return dst, 0, err
+	}
+	if i == unknown {
+		return dst, next, p.skipUnknown(start)
+	}
+	f := &r.fields[i]
+	if seen.has(i) {
+		return dst, 0, (&Error{Kind: DuplicateField, Reason: "the field is there twice"}).under(f.name)
+	}
+	seen.set(i)
+	if p.peek() != ':' {
+		return dst, 0, p.syntax("want ':'").under(f.name)
+	}
+	p.pos++
+	if dst, err = p.field(dst, f); err != nil {
+		return dst, 0, err.under(f.name)
+	}
+	return dst, i + 1, nil
 }
 
 // missing returns an error if a REQUIRED field wasn't seen.
@@ -104,7 +122,7 @@ func (r *record) missing(seen bitset) *Error {
 		}
 		for i := w * 64; ; i++ {
 			if r.required.has(i) && !seen.has(i) {
-				return (&Error{Reason: "missing REQUIRED field"}).under(r.fields[i].name)
+				return (&Error{Kind: MissingField, Reason: "missing REQUIRED field"}).under(r.fields[i].name)
 			}
 		}
 	}
@@ -114,6 +132,9 @@ func (r *record) missing(seen bitset) *Error {
 // hintReach is how many fields after the last one are compared before the map is asked: objects
 // mostly keep the schema's order and leave a few fields out.
 const hintReach = 6
+
+// unknown is the index of a field that is to be left out.
+const unknown = -1
 
 // name reads a member's name and returns its field's index. next is the likeliest one.
 func (p *parser) name(dst []byte, r *record, next int) (int, *Error) {
@@ -132,10 +153,33 @@ func (p *parser) name(dst []byte, r *record, next int) (int, *Error) {
 		return 0, err
 	}
 	i, ok := r.lookup(name)
-	if !ok {
-		return 0, (&Error{Reason: "unknown field"}).underUnknown(name)
+	switch {
+	case ok:
+		return i, nil
+	case p.enc.options.ignoreUnknown:
+		p.ignored = true
+		p.enc.ignored.add(r.path, name, p.weight)
+		return unknown, nil
 	}
-	return i, nil
+	return 0, (&Error{Kind: UnknownField, Reason: "unknown field"}).underUnknown(name)
+}
+
+// skipUnknown reads the value of a field that is left out; its name stands at start.
+func (p *parser) skipUnknown(start int) *Error {
+	var err *Error
+	if p.peek() == ':' {
+		p.pos++
+		_, err = p.anyValue()
+	} else {
+		err = p.syntax("want ':'")
+	}
+	if err != nil {
+		p.pos = start
+		p.peek()
+		name, _ := p.text(nil)
+		return err.underUnknown(name)
+	}
+	return nil
 }
 
 // field appends the value at pos, tag included.
@@ -144,7 +188,7 @@ func (p *parser) field(dst []byte, f *field) ([]byte, *Error) {
 	if c == 'n' {
 		err := p.literal("null")
 		if err == nil && f.required {
-			err = &Error{Reason: "null for a REQUIRED field"}
+			err = &Error{Kind: NullValue, Reason: "null for a REQUIRED field"}
 		}
 		return dst, err
 	}
@@ -176,7 +220,7 @@ func (p *parser) array(dst []byte, f *field, c byte) ([]byte, *Error) {
 		if c == 'n' {
 			err := p.literal("null")
 			if err == nil {
-				err = &Error{Reason: "null in an array"}
+				err = &Error{Kind: NullValue, Reason: "null in an array"}
 			}
 			return dst, err.at(i)
 		}
@@ -216,12 +260,27 @@ func (p *parser) value(dst []byte, f *field, c byte) ([]byte, *Error) {
 	case kindBool:
 		v, err := p.bool(dst, f, c)
 		return append(dst, v), err
-	case kindTimestamp:
-		v, err := p.timestamp(dst, f, c)
+	case kindTimestamp, kindDate, kindTime, kindDatetime:
+		v, err := p.instant(dst, f, c)
 		return protowire.AppendVarint(dst, uint64(v)), err
-	case kindDate:
-		v, err := p.date(dst, f, c)
-		return protowire.AppendVarint(dst, uint64(int64(v))), err
+	case kindPicos:
+		return p.picos(dst, f, c)
+	case kindBytes:
+		return p.bytes(dst, f, c)
+	case kindNumeric:
+		abs, negative, err := p.numeric(dst, f, c)
+		if err != nil {
+			return dst, err
+		}
+		return appendDecimal(dst, abs, negative), nil
+	case kindGeography:
+		return p.geography(dst, f, c)
+	case kindJSON:
+		return p.json(dst, f, c)
+	case kindInterval:
+		return p.interval(dst, f, c)
+	case kindRange:
+		return p.rangeOf(dst, f, c)
 	default: // kindRecord
 		if c != '{' {
 			return dst, p.wrongType("RECORD", c)

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"cloud.google.com/go/bigquery/storage/apiv1/storagepb"
+	"github.com/eowriter/eowriter/committed/rows"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/proto"
 )
@@ -73,9 +74,20 @@ func TestMovies(t *testing.T) {
 	require.Equal(t, map[string]int{
 		"Title: wrong type: want STRING, got a number": 9,
 		"Title: null for a REQUIRED field":             1,
-		"Release Date: not a date: want YYYY-MM-DD":    3191,
+		"Release Date: not a DATE: want YYYY-MM-DD":    3191,
 	}, refusals(asDate))
 }
+
+// everyType is a row of the schema everything with a value of each type, and unknown fields;
+// everyTypeEscaped has its strings as escapes.
+const (
+	everyType = `{"s":"a","i":"9223372036854775807","f":"Infinity","b":"yes","t":"2013-07-01 12:00:00.5 Europe/Berlin","tt":["2013-01-01T10:00:00Z",7],"t12":"2013-01-01 10:00:00.123456789012 UTC",
+		"d":"2013-01-01","c":"10:00:00.5","dt":"2013-01-01 10:00:00","y":"AQIDBAUGBwgJCgsMDQ4P","yy":[[1,2,3]],"n":-123456789012345678901234567.123456789,"n52":"1.25","bn":1234567890123456789012345678901234567.5,
+		"g":{"type":"Point", "coordinates":[1, 2]},"gg":["POINT(1 2)"],"j":{"a":[1, 2.50, "x\u00e4", {"b":null}]},"jj":["a", 1],"iv":"1-2 3 4:5:6","rd":"[2013-01-01, UNBOUNDED)","rt":{"start":0,"end":1},
+		"ÿÿÿ":{"naïve":1},"nobody":{"knows":["it", 1]},"r":{"must":1,"neither":1}}`
+	everyTypeEscaped = `{"\u0074":"2013-07-01 12:00:00 Europe\/Berlin","t12":"\u0032013-01-01","d":"\u0032013-01-01","c":"10\u003a00","dt":"\u0032013-01-01","y":"\/\/\/\/","n":"\u0031","b":"\u0079","f":"\u0031",
+		"g":"\u0050OINT(1 2)","j":"\u0050","iv":"\u0031-2 3 4:5:6","rd":"[2013-01-01\u002c UNBOUNDED)","n\u006fbody":"\u0031"}`
+)
 
 // Append allocates nothing once dst is large enough: not for nested rows, not for escapes, names in
 // another case or records of more columns than the small set holds.
@@ -92,11 +104,13 @@ func TestAppendAllocatesNothing(t *testing.T) {
 		"flights":     {schemaOf(t, "flights"), lines(t, "flights/flights-2013-01.ndjson.gz")[:1000]},
 		"earthquakes": {schemaOf(t, "earthquakes"), lines(t, "earthquakes/earthquakes.ndjson.gz")},
 		"escapes":     {parse(t, everything), [][]byte{[]byte(`{"\u0053":"\u00e4","S3":"\u00e4","i":"\u0031","t":"1970-01-01T00:00:0\u0031Z","f":1.7976931348623157e308,"ii":[1e3]}`)}},
+		"types":       {parse(t, everything), [][]byte{[]byte(everyType), []byte(everyTypeEscaped)}},
 		"wide":        {parse(t, wideSchema), [][]byte{[]byte(`{"c9999":"x","C1":"y"}`)}},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			enc := compile(t, c.schema)
+			enc, err := rows.Compile(c.schema, rows.IgnoreUnknownFields())
+			require.NoError(t, err)
 			dst := make([]byte, 0, 1<<20)
 			require.Zero(t, testing.AllocsPerRun(5, func() {
 				for _, o := range c.objects {

@@ -41,7 +41,7 @@ func (p *parser) quoted() (raw []byte, escaped bool, err *Error) {
 	}
 	raw = p.in[start:i]
 	if beyondASCII && !utf8.Valid(raw) {
-		return nil, false, p.wrong("invalid UTF-8")
+		return nil, false, p.wrong(InvalidUTF8, "invalid UTF-8")
 	}
 	p.pos = i + 1
 	return raw, escaped, nil
@@ -91,7 +91,7 @@ func (p *parser) unquote(dst []byte, start int) ([]byte, *Error) {
 	out, err := jsontext.AppendUnquote(dst, p.in[start:p.pos])
 	if err != nil {
 		p.pos = start
-		return dst, p.wrong("not valid JSON: a bad escape in a string, or half of a surrogate pair")
+		return dst, p.wrong(Syntax, "not valid JSON: a bad escape in a string, or half of a surrogate pair")
 	}
 	return out, nil
 }
@@ -143,9 +143,9 @@ func (p *parser) number() ([]byte, *Error) {
 
 // syntax is the error for text at pos that is not JSON.
 func (p *parser) syntax(want string) *Error {
-	e := &Error{Reason: "not valid JSON: " + want}
+	e := &Error{Kind: Syntax, Reason: "not valid JSON: " + want}
 	if rest := p.in[min(p.pos, len(p.in)):]; len(rest) > 0 {
-		e.Value = excerpt(rest)
+		e.Excerpt = excerpt(rest)
 	} else {
 		e.Reason += ", got the end"
 	}
@@ -153,23 +153,18 @@ func (p *parser) syntax(want string) *Error {
 }
 
 // wrong is the error for the JSON value at pos, which is shown.
-func (p *parser) wrong(reason string) *Error {
+func (p *parser) wrong(kind Kind, reason string) *Error {
 	rest := p.in[p.pos:]
 	if rest[0] == '"' {
 		rest = rest[1:]
 		end, _ := skipPlain(rest, 0)
-		return &Error{Reason: reason, Value: excerpt(rest[:end])}
+		return &Error{Kind: kind, Reason: reason, Excerpt: excerpt(rest[:end])}
 	}
 	end := 0
 	for end < len(rest) && rest[end] > ' ' && rest[end] != ',' && rest[end] != ']' && rest[end] != '}' {
 		end++
 	}
-	return &Error{Reason: reason, Value: excerpt(rest[:end])}
-}
-
-// wrongText is wrong for a string already read.
-func wrongText(reason string, text []byte) *Error {
-	return &Error{Reason: reason, Value: excerpt(text)}
+	return &Error{Kind: kind, Reason: reason, Excerpt: excerpt(rest[:end])}
 }
 
 // wrongType is the error for a value at pos that starts with c and is of another type.
@@ -189,9 +184,9 @@ func (p *parser) wrongType(want string, c byte) *Error {
 	default:
 		return p.syntax("want a value")
 	}
-	e := p.wrong("wrong type: want " + want + ", got " + got)
+	e := p.wrong(WrongType, "wrong type: want "+want+", got "+got)
 	if c == '{' || c == '[' {
-		e.Value = ""
+		e.Excerpt = ""
 	}
 	return e
 }

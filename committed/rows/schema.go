@@ -12,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"cloud.google.com/go/bigquery/storage/apiv1/storagepb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
 )
 
 // BigQuery's limits on a table's schema.
@@ -25,16 +26,17 @@ const (
 // to a row; a name that isn't listed here is an error, because a misspelt "mode" would otherwise
 // make a REQUIRED column NULLABLE.
 type jsonField struct {
-	Name             string      `json:"name"`
-	Type             string      `json:"type"`
-	Mode             string      `json:"mode"`
-	Description      string      `json:"description"`
-	Fields           []jsonField `json:"fields"`
-	MaxLength        count       `json:"maxLength"`
-	Precision        count       `json:"precision"`
-	Scale            count       `json:"scale"`
-	Default          string      `json:"defaultValueExpression"`
-	RangeElementType *struct {
+	Name               string      `json:"name"`
+	Type               string      `json:"type"`
+	Mode               string      `json:"mode"`
+	Description        string      `json:"description"`
+	Fields             []jsonField `json:"fields"`
+	MaxLength          count       `json:"maxLength"`
+	Precision          count       `json:"precision"`
+	Scale              count       `json:"scale"`
+	Default            string      `json:"defaultValueExpression"`
+	TimestampPrecision count       `json:"timestampPrecision"`
+	RangeElementType   *struct {
 		Type string `json:"type"`
 	} `json:"rangeElementType"`
 
@@ -43,7 +45,6 @@ type jsonField struct {
 	Collation             json.RawMessage `json:"collation"`
 	RoundingMode          json.RawMessage `json:"roundingMode"`
 	Categories            json.RawMessage `json:"categories"`
-	TimestampPrecision    json.RawMessage `json:"timestampPrecision"`
 	ForeignTypeDefinition json.RawMessage `json:"foreignTypeDefinition"`
 }
 
@@ -87,8 +88,7 @@ var modeByName = map[string]storagepb.TableFieldSchema_Mode{
 
 // ParseSchema reads a table's schema in BigQuery's JSON format, as `bq show --schema` prints it: a
 // list of {"name", "type", "mode", "fields", "description", ...}. Types go by their standard and
-// their legacy names, in any case; a missing mode is NULLABLE. It accepts every type that BigQuery
-// has, also those that Compile doesn't support yet.
+// their legacy names, in any case; a missing mode is NULLABLE.
 //
 // The error names the field: an unknown type, mode or attribute, a bad or repeated name, a RECORD
 // without fields, or more columns or levels than BigQuery allows.
@@ -134,6 +134,9 @@ func convertFields(list []jsonField, under string) ([]*storagepb.TableFieldSchem
 			Name: f.Name, Type: typ, Mode: mode, Description: f.Description, Fields: sub,
 			MaxLength: int64(f.MaxLength), Precision: int64(f.Precision), Scale: int64(f.Scale),
 			DefaultValueExpression: f.Default,
+		}
+		if f.TimestampPrecision > 0 {
+			field.TimestampPrecision = wrapperspb.Int64(int64(f.TimestampPrecision))
 		}
 		if f.RangeElementType != nil {
 			element, ok := typeByName[strings.ToUpper(f.RangeElementType.Type)]

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/descriptorpb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
 )
 
 // Both spellings of each type, any case, attributes that `bq show --schema` prints. If it failed,
@@ -21,7 +22,7 @@ func TestParseSchema(t *testing.T) {
 		{"name":"h","type":"RECORD","fields":[{"name":"x","type":"DATE","description":"a day"}]},
 		{"name":"i","type":"STRING","maxLength":"10","collation":"und:ci","policyTags":{"names":["t"]}}, {"name":"j","type":"STRING","maxLength":10},
 		{"name":"k","type":"NUMERIC","precision":"10","scale":"2"}, {"name":"l","type":"RANGE","rangeElementType":{"type":"DATE"}},
-		{"name":"m","type":"TIMESTAMP","defaultValueExpression":"CURRENT_TIMESTAMP()"}]`))
+		{"name":"m","type":"TIMESTAMP","defaultValueExpression":"CURRENT_TIMESTAMP()","timestampPrecision":"12"}]`))
 	require.NoError(t, err)
 	day := func(description string) []*storagepb.TableFieldSchema {
 		return []*storagepb.TableFieldSchema{{Name: "x", Type: storagepb.TableFieldSchema_DATE, Mode: storagepb.TableFieldSchema_NULLABLE, Description: description}}
@@ -36,7 +37,7 @@ func TestParseSchema(t *testing.T) {
 		{Name: "i", Type: storagepb.TableFieldSchema_STRING, Mode: nullable, MaxLength: 10}, {Name: "j", Type: storagepb.TableFieldSchema_STRING, Mode: nullable, MaxLength: 10},
 		{Name: "k", Type: storagepb.TableFieldSchema_NUMERIC, Mode: nullable, Precision: 10, Scale: 2},
 		{Name: "l", Type: storagepb.TableFieldSchema_RANGE, Mode: nullable, RangeElementType: &storagepb.TableFieldSchema_FieldElementType{Type: storagepb.TableFieldSchema_DATE}},
-		{Name: "m", Type: storagepb.TableFieldSchema_TIMESTAMP, Mode: nullable, DefaultValueExpression: "CURRENT_TIMESTAMP()"},
+		{Name: "m", Type: storagepb.TableFieldSchema_TIMESTAMP, Mode: nullable, DefaultValueExpression: "CURRENT_TIMESTAMP()", TimestampPrecision: wrapperspb.Int64(12)},
 	}}
 	require.True(t, proto.Equal(want, got), "%v", got)
 }
@@ -85,26 +86,30 @@ func TestParseSchemaRefuses(t *testing.T) {
 	compileJSON(t, "["+strings.Join(many[:10_000], ",")+"]")
 }
 
-// What isn't supported yet says so, with column and type, also deep inside; a schema that didn't
-// come from ParseSchema is checked as well.
+// What BigQuery can't have says so with the column, also deep inside; a schema that didn't come from
+// ParseSchema is checked as well.
 func TestCompileRefuses(t *testing.T) {
-	for _, typ := range []string{"BYTES", "NUMERIC", "BIGNUMERIC", "JSON", "TIME", "DATETIME", "GEOGRAPHY", "INTERVAL", "RANGE"} {
-		schema, err := rows.ParseSchema([]byte(`[{"name":"r","type":"RECORD","fields":[{"name":"x","type":"` + typ + `"}]}]`))
-		require.NoError(t, err)
-		_, err = rows.Compile(schema)
-		require.EqualError(t, err, `compile table schema: column "r.x": type `+typ+` is not supported yet`)
-	}
-	// The client library fails on these two names with messages that name no column.
-	for _, def := range []string{`[{"name":"ÿÿÿ","type":"DATE"}]`, `[{"name":"ÿÿÿ","type":"RECORD","fields":[{"name":"x","type":"DATE"}]}]`} {
-		_, err := rows.Compile(parse(t, def))
-		require.ErrorContains(t, err, `column "ÿÿÿ": this name is not supported yet`)
+	for def, want := range map[string]string{
+		`{"name":"x","type":"RANGE"}`:                                    `a RANGE is of DATE, DATETIME or TIMESTAMP, not of TYPE_UNSPECIFIED`,
+		`{"name":"x","type":"RANGE","rangeElementType":{"type":"TIME"}}`: `a RANGE is of DATE, DATETIME or TIMESTAMP, not of TIME`,
+		`{"name":"x","type":"NUMERIC","precision":"40","scale":"2"}`:     `NUMERIC(40, 2) is no type of BigQuery`,
+		`{"name":"x","type":"NUMERIC","precision":"10","scale":"10"}`:    `NUMERIC(10, 10) is no type of BigQuery`,
+		`{"name":"x","type":"NUMERIC","scale":"2"}`:                      `NUMERIC(0, 2) is no type of BigQuery`,
+		`{"name":"x","type":"BIGNUMERIC","precision":"39"}`:              `BIGNUMERIC(39, 0) is no type of BigQuery`,
+		`{"name":"x","type":"BIGNUMERIC","precision":"9","scale":"39"}`:  `BIGNUMERIC(9, 39) is no type of BigQuery`,
+	} {
+		schema := parse(t, `[{"name":"r","type":"RECORD","fields":[`+def+`]}]`)
+		_, err := rows.Compile(schema)
+		require.EqualError(t, err, `compile table schema: column "r.x": `+want)
+		_, err = rows.Descriptor(schema)
+		require.EqualError(t, err, `describe table schema: column "r.x": `+want)
 	}
 	_, err := rows.Compile(nil)
 	require.EqualError(t, err, "compile table schema: it has no columns")
 	_, err = rows.Compile(&storagepb.TableSchema{Fields: []*storagepb.TableFieldSchema{{Name: "a\"b", Type: storagepb.TableFieldSchema_DATE, Mode: storagepb.TableFieldSchema_NULLABLE}}})
 	require.ErrorContains(t, err, "the name has a character")
 	_, err = rows.Compile(&storagepb.TableSchema{Fields: []*storagepb.TableFieldSchema{{Name: "a", Type: storagepb.TableFieldSchema_DATE}}})
-	require.EqualError(t, err, `compile table schema: column "a": mode MODE_UNSPECIFIED is not supported`)
+	require.EqualError(t, err, `compile table schema: column "a": mode MODE_UNSPECIFIED is not known`)
 }
 
 // The descriptor is what the service accepts: self-contained, no oneofs, no proto3 optional
