@@ -162,6 +162,10 @@ func (a *arena) history() History {
 	for _, p := range led.partitions {
 		h.Positions[p.Key.Name], h.Epochs[p.Stream] = rowsAt(p.Position), p.Epoch
 	}
+	for _, d := range led.dead {
+		partition, i := deadRow(a.t, d)
+		h.Dead = append(h.Dead, Dead{partition, i})
+	}
 	for _, r := range led.retired {
 		h.Epochs[r.Stream] = r.Epoch
 	}
@@ -202,7 +206,7 @@ func (a *arena) requireComplete() {
 		require.True(a.t, known)
 		require.Equal(a.t, stream.End, p.Acked, "what partition %s has acknowledged is not what the service has", p.Key.Name)
 		require.Equal(a.t, p.Acked, p.Next, "partition %s has open intents", p.Key.Name)
-		require.EqualValues(a.t, sourceEnd, p.Rows, "rows acknowledged for partition %s over all its streams", p.Key.Name)
+		require.EqualValues(a.t, sourceEnd, p.Rows+p.Dead, "rows acknowledged for partition %s over all its streams, and dead letters", p.Key.Name)
 		require.EqualValues(a.t, sourceEnd, rowsAt(p.Position))
 	}
 	before := a.srv.Stats().Rows
@@ -222,6 +226,7 @@ type ledgerState struct {
 	open       map[string][]ledger.Intent // by partition's name
 	retired    []ledger.Retired
 	violations []ledger.Violation
+	dead       []ledger.Dead // letters, and what open intents have
 }
 
 // openToRead reads a ledger without opening it for writing, which would count.
@@ -235,6 +240,14 @@ func openToRead(t testing.TB, path string) ledgerState {
 	for _, p := range s.partitions {
 		_, s.open[p.Key.Name], err = led.Partition(p.Key)
 		require.NoError(t, err)
+		letters, err := led.Letters(p.ID, 0, 1<<30)
+		require.NoError(t, err)
+		for _, l := range letters {
+			s.dead = append(s.dead, l.Dead)
+		}
+		for _, in := range s.open[p.Key.Name] {
+			s.dead = append(s.dead, in.Dead...)
+		}
 	}
 	s.retired, err = led.Retired()
 	require.NoError(t, err)

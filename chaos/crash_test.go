@@ -15,6 +15,7 @@ import (
 type circumstance struct {
 	name    string
 	reason  ledger.Reason // why streams are replaced in it; 0: they are not
+	only    string        // the mode in which it comes; "": both
 	script  script
 	options emulator.Options
 	prelude func(*arena) // brings it about; may be nil
@@ -41,6 +42,15 @@ var circumstances = []circumstance{
 	{name: "moved", reason: ledger.TakeOver, prelude: func(a *arena) {
 		a.crash(point{Step: committed.B3, Done: true, Nth: 20})
 		a.move()
+	}},
+	{name: "dirty", script: script{Dirty: true}},
+	{name: "row errors", reason: ledger.RowErrors, script: script{Dirty: true}},
+	{name: "encoder changed", reason: ledger.Encoding, only: mode(false), prelude: func(a *arena) {
+		// 18 batches land, and 24 are bound: each partition has some that have not landed.
+		a.srv.Inject(emulator.Fault{Kind: emulator.CloseBefore, After: 20})
+		a.crash(point{Step: committed.B2, Done: true, Nth: 24})
+		a.srv.ClearFaults()
+		a.script.Encoder = 2
 	}},
 	{name: "lagging", reason: ledger.Lagging, prelude: func(a *arena) {
 		a.crash(point{Step: committed.B6, Done: true, Nth: 24})
@@ -72,6 +82,9 @@ func TestCrash(t *testing.T) {
 				continue
 			}
 			for _, frozen := range []bool{false, true} {
+				if c.only != "" && c.only != mode(frozen) {
+					continue
+				}
 				for _, at := range points(step) {
 					if testing.Short() && (at.Nth > 1 || frozen == at.Done) {
 						continue

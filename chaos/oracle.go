@@ -17,15 +17,23 @@ type Row struct {
 // Told is one batch that a caller was told has landed.
 type Told struct {
 	Partition string
-	From, To  int64 // its rows in the partition's source; equal: only the place was told
-	Stream    string
-	Offset    int64 // where one of its rows is
+	From, To  int64  // its rows in the partition's source; equal: only the place was told
+	Stream    string // "": none of its rows is in the table
+	Offset    int64  // where one of its rows is
+}
+
+// Dead is one row that became a dead letter, or that the ledger holds as one until its
+// batch is acknowledged.
+type Dead struct {
+	Partition string
+	Index     int64
 }
 
 // History is what happened to a table, as far as anybody can see it from outside.
 type History struct {
 	Input     map[string]int64  // rows that the source of each partition has
 	Table     []Row             // in the order of their arrival
+	Dead      []Dead            // rows that do not land
 	Told      []Told            // landed, say the results
 	Positions map[string]int64  // rows that each partition's durable position claims
 	Epochs    map[string]uint64 // of streams; those that are absent are not compared
@@ -61,11 +69,12 @@ func (f Finding) String() string {
 // but always the same; none means that it keeps the promise. It takes time in
 // proportion to the rows.
 func (h History) Judge() []Finding {
-	j := judgement{History: h, seen: map[string]map[int64]Row{}, places: map[place]Row{}}
+	j := judgement{History: h, seen: map[string]map[int64]Row{}, dead: map[Dead]bool{}, places: map[place]Row{}}
 	for p := range h.Input {
 		j.seen[p] = map[int64]Row{}
 	}
 	j.arrivals()
+	j.deaths()
 	for _, p := range slices.Sorted(maps.Keys(h.Input)) {
 		j.order(p)
 		j.claims(p)
@@ -84,6 +93,7 @@ type place struct {
 type judgement struct {
 	History
 	seen     map[string]map[int64]Row // the first arrival of each row
+	dead     map[Dead]bool
 	places   map[place]Row
 	findings []Finding
 }
@@ -114,11 +124,36 @@ func (j *judgement) arrivals() {
 	}
 }
 
+// deaths looks at the dead rows one by one: each is dead once, and not in the table.
+func (j *judgement) deaths() {
+	for _, d := range j.Dead {
+		r, there := j.seen[d.Partition][d.Index]
+		switch {
+		case d.Index < 0 || d.Index >= j.Input[d.Partition]:
+			j.find(Phantom, d.Partition, "dead row %d is in no source", d.Index)
+		case j.dead[d]:
+			j.find(Duplicated, d.Partition, "row %d is dead twice", d.Index)
+		case there:
+			j.find(Duplicated, d.Partition, "row %d is dead, and at %d of %s", d.Index, r.Offset, r.Stream)
+		}
+		j.dead[d] = true
+	}
+}
+
+// there says that a row is in the table, or dead.
+func (j *judgement) there(partition string, i int64) bool {
+	_, there := j.seen[partition][i]
+	return there || j.dead[Dead{partition, i}]
+}
+
 // order looks at the rows as a reader of successive streams sees them, and for gaps.
 func (j *judgement) order(p string) {
 	var before *Row
 	for i, left := int64(0), len(j.seen[p]); i < j.Input[p] && (left > 0 || j.Final); i++ {
 		r, there := j.seen[p][i]
+		if !there && j.dead[Dead{p, i}] {
+			continue
+		}
 		if !there {
 			j.find(Lost, p, "row %d is not in the table", i)
 			continue
@@ -147,7 +182,7 @@ func (j *judgement) claims(p string) {
 		j.find(Early, p, "the position claims %d rows, the source has %d", j.Positions[p], j.Input[p])
 	}
 	for i := range min(j.Positions[p], j.Input[p]) {
-		if _, there := j.seen[p][i]; !there {
+		if !j.there(p, i) {
 			j.find(Early, p, "the position claims %d rows, but row %d is not in the table", j.Positions[p], i)
 			return
 		}
@@ -157,9 +192,12 @@ func (j *judgement) claims(p string) {
 // told holds what a caller was told against the table.
 func (j *judgement) told(t Told) {
 	for i := t.From; i < t.To; i++ {
-		if _, there := j.seen[t.Partition][i]; !there {
+		if !j.there(t.Partition, i) {
 			j.find(Lost, t.Partition, "row %d was reported landed and is not in the table", i)
 		}
+	}
+	if t.Stream == "" {
+		return
 	}
 	r, there := j.places[place{t.Stream, t.Offset}]
 	if !there || r.Partition != t.Partition || t.From < t.To && (r.Index < t.From || r.Index >= t.To) {

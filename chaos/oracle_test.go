@@ -40,6 +40,14 @@ func TestOracle(t *testing.T) {
 			h.Table = append(h.Table[:2:2], h.Table[3:]...)
 		}, []Kind{Lost}},
 		{"duplicated", func(h *History) { h.Table = append(h.Table, Row{"s2", 2, "p", 3}) }, []Kind{Duplicated}},
+		{"dead", func(h *History) { h.Table, h.Dead = h.Table[:5], []Dead{{"p", 5}} }, nil},
+		{"dead in the middle", func(h *History) {
+			h.Table, h.Dead = append(h.Table[:3:3], h.Table[4:]...), []Dead{{"p", 3}}
+			h.Told = append(h.Told, Told{"p", 3, 4, "", 0})
+		}, nil},
+		{"dead and landed", func(h *History) { h.Dead = []Dead{{"p", 3}} }, []Kind{Duplicated}},
+		{"dead twice", func(h *History) { h.Table, h.Dead = h.Table[:5], []Dead{{"p", 5}, {"p", 5}} }, []Kind{Duplicated}},
+		{"dead phantom", func(h *History) { h.Dead = []Dead{{"p", 6}} }, []Kind{Phantom}},
 		{"reordered", func(h *History) { h.Table[4].Index, h.Table[5].Index = 5, 4 }, []Kind{Reordered, Reordered}},
 		{"in an earlier stream", func(h *History) { h.Epochs["s1"] = 3 }, []Kind{Reordered}},
 		{"two streams of one epoch", func(h *History) { h.Epochs["s2"] = 1 }, []Kind{Reordered}},

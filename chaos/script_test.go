@@ -31,6 +31,8 @@ type script struct {
 	Endpoint string
 	Ledger   string
 	Frozen   bool
+	Dirty    bool          // the source has rows that are refused
+	Encoder  uint32        // version of the encoder; 0: 1
 	Upto     int64         // rows of each partition that the source has by now
 	Age      time.Duration // Options.StreamAge
 	Rests    []int64       // rows before which the source falls silent until the stream was replaced
@@ -61,7 +63,9 @@ func (s script) run(ctx context.Context, opts []option.ClientOption, tell func(n
 				tell(note{Kind: sent, Partition: key.Name, Offset: in.Start})
 			},
 			Landed: func(key ledger.Key, ack committed.Ack) {
-				tell(note{Kind: found, Partition: key.Name, Stream: ack.Stream, Offset: ack.Offset})
+				if ack.Rows > 0 {
+					tell(note{Kind: found, Partition: key.Name, Stream: ack.Stream, Offset: ack.Offset})
+				}
 			},
 			Sealed: func(key ledger.Key, _ uint64, seal ledger.Seal) {
 				tell(note{Kind: sealed, Partition: key.Name, Reason: uint8(seal.Reason)})
@@ -107,11 +111,16 @@ func (s script) open(ctx context.Context, w *committed.Writer, i int) (*committe
 	if err != nil {
 		return nil, err
 	}
-	cfg := committed.PartitionConfig{Table: table, Name: partitions[i], Schema: schema, Encoder: 1}
+	src := s.source(i)
+	cfg := committed.PartitionConfig{Table: table, Name: partitions[i], Schema: schema, Encoder: src.encoder, MaxDead: sourceEnd}
 	if !s.Frozen {
-		cfg.Replay = replay(i)
+		cfg.Replay = src.replay
 	}
 	return w.Partition(ctx, cfg)
+}
+
+func (s script) source(i int) source {
+	return source{partition: i, dirty: s.Dirty, encoder: max(s.Encoder, 1)}
 }
 
 // write offers the rest of a partition's source and waits until it has landed.
@@ -133,6 +142,9 @@ func (s script) write(ctx context.Context, p *committed.Partition, i int, rotate
 			}
 			if ack, err := b.result.Wait(ctx); err == nil {
 				n.Kind, n.Stream, n.Offset = landed, ack.Stream, ack.Offset
+				if ack.Rows == 0 {
+					n.Stream = "" // its rows are dead: there is no place
+				}
 				tell(n)
 			}
 		}
@@ -148,9 +160,8 @@ func (s script) write(ctx context.Context, p *committed.Partition, i int, rotate
 				return err
 			}
 		}
-		r, err := p.Append(ctx, committed.Batch{
-			After: position(at), Position: position(at + batchRows), Rows: sourceRows(i, at, at+batchRows),
-		})
+		b, _ := s.source(i).batch(at, at+batchRows)
+		r, err := p.Append(ctx, b)
 		if err != nil {
 			return err
 		}

@@ -10,6 +10,7 @@ import (
 	"cloud.google.com/go/bigquery/storage/apiv1/storagepb"
 	"github.com/eowriter/eowriter/chaos/emulator"
 	"github.com/eowriter/eowriter/committed"
+	"github.com/eowriter/eowriter/ledger"
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
@@ -39,10 +40,33 @@ const softLimit = 3 << 10
 
 func big(batch int64) bool { return batch%10 == 4 }
 
-// sourceRow is row i of a partition.
-func sourceRow(partition int, i int64) []byte {
+// source is a partition's source, as one writer encodes it.
+type source struct {
+	partition int
+	dirty     bool   // some rows are refused, by the encoder or by the service
+	encoder   uint32 // its version; each gives other bytes
+}
+
+// The dirty rows: some here and there, and two whole batches.
+func (s source) refusedByEncoder(i int64) bool { return s.dirty && (i%17 == 3 || i/batchRows == 13) }
+func (s source) refusedByService(i int64) bool {
+	return s.dirty && !s.refusedByEncoder(i) && (i%23 == 11 || i/batchRows == 21)
+}
+
+// original is row i as the source has it.
+func (s source) original(i int64) []byte { return fmt.Appendf(nil, "%d %d", s.partition, i) }
+
+// row is row i, encoded. The service refuses one without an id.
+func (s source) row(i int64) []byte {
+	if s.refusedByService(i) {
+		return protowire.AppendBytes(protowire.AppendTag(nil, 2, protowire.BytesType), s.original(i))
+	}
 	b := protowire.AppendTag(nil, 1, protowire.VarintType)
-	b = protowire.AppendVarint(b, uint64(int64(partition)*partitionStride+i))
+	b = protowire.AppendVarint(b, uint64(int64(s.partition)*partitionStride+i))
+	if s.encoder > 1 {
+		b = protowire.AppendTag(b, 2, protowire.BytesType)
+		b = protowire.AppendBytes(b, fmt.Appendf(nil, "encoder %d", s.encoder))
+	}
 	if big(i / batchRows) {
 		b = protowire.AppendTag(b, 2, protowire.BytesType)
 		b = protowire.AppendBytes(b, make([]byte, 800))
@@ -50,13 +74,19 @@ func sourceRow(partition int, i int64) []byte {
 	return b
 }
 
-// sourceRows are the rows [from, to) of a partition.
-func sourceRows(partition int, from, to int64) [][]byte {
-	var rows [][]byte
+// batch has the rows [from, to).
+func (s source) batch(from, to int64) (b committed.Batch, originals [][]byte) {
+	var content [][]byte
 	for i := from; i < to; i++ {
-		rows = append(rows, sourceRow(partition, i))
+		content = append(content, s.original(i))
+		if s.refusedByEncoder(i) {
+			b.Dead = append(b.Dead, ledger.Dead{Row: i - from, Reason: "by the encoder", Content: s.original(i)})
+			continue
+		}
+		b.Rows, originals = append(b.Rows, s.row(i)), append(originals, s.original(i))
 	}
-	return rows
+	b.After, b.Position, b.Digest = position(from), position(to), ledger.DigestOf(content)
+	return b, originals
 }
 
 func position(rows int64) []byte {
@@ -77,11 +107,24 @@ func rowsAt(position []byte) int64 {
 	return n
 }
 
-// replay reads rows of a partition again.
-func replay(partition int) func(context.Context, committed.Range) (committed.Replayed, error) {
-	return func(_ context.Context, r committed.Range) (committed.Replayed, error) {
-		return committed.Replayed{Rows: sourceRows(partition, rowsAt(r.Before), rowsAt(r.After))}, nil
+// replay reads rows again.
+func (s source) replay(_ context.Context, r committed.Range) (committed.Replayed, error) {
+	b, originals := s.batch(rowsAt(r.Before), rowsAt(r.After))
+	return committed.Replayed{Rows: b.Rows, Digest: b.Digest, Dead: b.Dead, Originals: originals}, nil
+}
+
+// deadRow says which row of which partition a dead row is.
+func deadRow(t testing.TB, d ledger.Dead) (partition string, i int64) {
+	content := d.Content
+	if d.Schema != (ledger.Fingerprint{}) {
+		_, _, n := protowire.ConsumeTag(content)
+		content, _ = protowire.ConsumeBytes(content[n:])
 	}
+	p := 0
+	if _, err := fmt.Sscanf(string(content), "%d %d", &p, &i); err != nil {
+		t.Fatalf("a dead letter holds %q", d.Content)
+	}
+	return partitions[p], i
 }
 
 // foreignID is the id of rows that no source has.
@@ -98,7 +141,10 @@ func tableRows(t testing.TB, srv *emulator.Server) []Row {
 			continue
 		}
 		p, i := int64(id)/partitionStride%int64(len(partitions)), int64(id)%partitionStride
-		if !bytes.Equal(sourceRow(int(p), i), r.Data) { // without require, which is slow
+		is := func(encoder uint32) bool { // without require, which is slow
+			return bytes.Equal(source{partition: int(p), encoder: encoder}.row(i), r.Data)
+		}
+		if !is(1) && !is(2) {
 			t.Fatalf("row %d of %s is none of the source's: %x", r.Offset, r.Stream, r.Data)
 		}
 		rows = append(rows, Row{Stream: r.Stream, Offset: r.Offset, Partition: partitions[p], Index: i})

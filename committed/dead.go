@@ -104,17 +104,17 @@ func (p *Partition) anew(a recovery.Action) (recovery.Event, error) {
 	if err != nil {
 		return recovery.Event{}, err
 	}
-	landed := in.From > 0
-	of, before := in.Of, len(in.Dead)
+	of, before := in.Of, in.Dead
 	reencoded(&in, int64(len(got.Rows)), got.Dead)
 	in.Bytes = int64(rows.Len())
 	in.Encoder = p.cfg.Encoder
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	in.Schema = p.cfg.Schema.fingerprint
-	switch more := int64(len(in.Dead) - before); {
-	case landed && (in.Of != of || more != 0):
-		err = fmt.Errorf("%w: %d of the batch's rows have landed, and the encoder makes %d of it where it made %d", ErrChanged, in.From, in.Of, of)
+	sameRow := func(a, b ledger.Dead) bool { return a.Row == b.Row }
+	switch more := int64(len(in.Dead) - len(before)); {
+	case in.From > 0 && (in.Of != of || !slices.EqualFunc(in.Dead, before, sameRow)):
+		err = fmt.Errorf("%w: %d of the batch's rows have landed, and now the encoder refuses other rows of it than it did", ErrChanged, in.From)
 	case in.Of == 0 && len(in.Dead) == 0:
 		err = fmt.Errorf("%w: nothing is left of a batch of %d rows", ErrChanged, of)
 	case more > 0 && p.machine.Dead()+more > p.cfg.MaxDead:

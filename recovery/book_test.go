@@ -14,6 +14,8 @@ import (
 type book struct {
 	part ledger.Partition // Epoch 0: unknown
 	open []ledger.Intent
+
+	letters []int // rows that are dead
 }
 
 func (b book) String() string {
@@ -32,7 +34,7 @@ func (b book) String() string {
 
 // clone copies the ledger's file.
 func (b book) clone() book {
-	b.open = slices.Clone(b.open)
+	b.open, b.letters = slices.Clone(b.open), slices.Clip(b.letters)
 	if b.part.Seal != nil {
 		seal := *b.part.Seal
 		b.part.Seal = &seal
@@ -72,7 +74,7 @@ func (b *book) apply(n *node, a recovery.Action) recovery.Event {
 	switch a.Kind {
 	case recovery.OpenEpoch:
 		w.require(a.Opening.Epoch == p.Epoch+1 && len(b.open) == 0 && p.Seal == nil, "%s: opens epoch %d over %s", n.name, a.Opening.Epoch, b)
-		*p = ledger.Partition{ID: 1, Key: key, Epoch: a.Opening.Epoch, Stream: a.Opening.Stream, Owner: n.identity, Position: p.Position}
+		*p = ledger.Partition{ID: 1, Key: key, Epoch: a.Opening.Epoch, Stream: a.Opening.Stream, Owner: n.identity, Position: p.Position, Dead: p.Dead}
 		e.Kind = recovery.Opened
 	case recovery.Bind:
 		w.require(p.Seal == nil && a.Intent.Start == p.Next && position(a.Intent.Before) == position(b.reached()),
@@ -81,8 +83,8 @@ func (b *book) apply(n *node, a recovery.Action) recovery.Event {
 		p.Next = a.Intent.End()
 		e.Kind = recovery.Bound
 	case recovery.Acknowledge:
-		w.require(p.Seal == nil && a.End > p.Acked && b.boundary(a.End), "%s: acknowledges up to %d over %s", n.name, a.End, b)
-		b.acknowledge(a.End)
+		w.require(p.Seal == nil && b.numbered(a.Number, a.End), "%s: acknowledges up to %d over %s", n.name, a.End, b)
+		b.acknowledge(func(in ledger.Intent) bool { return in.Number <= a.Number })
 		e.Kind = recovery.Acknowledged
 	case recovery.Seal:
 		w.require(p.Seal == nil, "%s: seals twice", n.name)
@@ -108,15 +110,24 @@ func (b *book) apply(n *node, a recovery.Action) recovery.Event {
 	return e
 }
 
-func (b *book) acknowledge(end int64) {
-	for len(b.open) > 0 && b.open[0].End() <= end {
+func (b *book) acknowledge(landed func(ledger.Intent) bool) {
+	for len(b.open) > 0 && landed(b.open[0]) {
 		in := b.open[0]
 		b.open = b.open[1:]
 		b.part.Acked = in.End()
 		if in.From+in.Rows == in.Of {
 			b.part.Position = in.After
 		}
+		for _, d := range in.Dead {
+			b.part.Dead++
+			b.letters = append(b.letters, position(d.Content))
+		}
 	}
+}
+
+// numbered says whether an open intent has this number and end.
+func (b *book) numbered(number uint64, end int64) bool {
+	return slices.ContainsFunc(b.open, func(in ledger.Intent) bool { return in.Number == number && in.End() == end })
 }
 
 // settle acknowledges what the count covers and takes the rest over to the
@@ -124,18 +135,37 @@ func (b *book) acknowledge(end int64) {
 func (b *book) settle(n *node, s *ledger.Settlement) {
 	p := &b.part
 	n.w.require(p.Seal != nil && b.boundary(s.Rows), "%s: settles %d rows over %s", n.name, s.Rows, b)
-	b.acknowledge(s.Rows)
+	b.acknowledge(func(in ledger.Intent) bool { return in.End() <= s.Rows })
 	var left, rest []int
+	number := uint64(0)
 	for _, in := range b.open {
 		left = append(left, rowsOf(in)...)
+		if in.From+in.Rows == in.Of {
+			left = append(left, deadOf(in)...)
+		}
 	}
 	next := int64(0)
 	for _, in := range s.Rest {
 		n.w.require(in.Start == next, "%s: rebinds with a gap", n.name)
+		n.w.require(number == 0 || in.Number > number, "%s: numbers %d again", n.name, in.Number)
 		rest = append(rest, rowsOf(in)...)
-		next = in.End()
+		if in.From+in.Rows == in.Of {
+			rest = append(rest, deadOf(in)...)
+		} else {
+			n.w.require(in.Dead == nil, "%s: dead rows before the last part", n.name)
+		}
+		next, number = in.End(), in.Number
 	}
+	slices.Sort(left)
+	slices.Sort(rest)
 	n.w.require(slices.Equal(left, rest), "%s: rows %v are bound anew as %v", n.name, left, rest)
-	*p = ledger.Partition{ID: 1, Key: key, Epoch: p.Epoch + 1, Stream: p.Seal.Successor, Owner: p.Seal.Owner, Next: next, Position: bytes.Clone(p.Position)}
+	*p = ledger.Partition{ID: 1, Key: key, Epoch: p.Epoch + 1, Stream: p.Seal.Successor, Owner: p.Seal.Owner, Next: next, Position: bytes.Clone(p.Position), Dead: p.Dead}
 	b.open = slices.Clone(s.Rest)
+}
+
+func deadOf(in ledger.Intent) (rows []int) {
+	for _, d := range in.Dead {
+		rows = append(rows, position(d.Content))
+	}
+	return rows
 }

@@ -89,7 +89,7 @@ const (
 	// call: look at the rows of Intent, all that is left of Batch; then Examined or Unreadable.
 	// With Refused: their contents are wanted, in that order. Without: the rows are to be
 	// encoded anew; Examined's Intent then has another Of, Bytes, Dead, Without, Schema and
-	// Encoder. From > 0 says that some have landed: then Of and Without must stay.
+	// Encoder. From > 0 says that some have landed: then Of, Dead and Without must stay.
 	Examine
 )
 

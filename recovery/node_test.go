@@ -19,6 +19,7 @@ type node struct {
 	book        book
 	m           *recovery.Machine // nil: crashed
 	incarnation int
+	encoder     uint32 // its version; see refused
 
 	writes []recovery.Action // asked of the ledger, not durable
 	call   *recovery.Action  // Create or Finalize, not executed
@@ -40,7 +41,7 @@ func (w *world) node(name string, nonce int) *node {
 // start opens the ledger and begins an incarnation.
 func (n *node) start() {
 	n.w.note("%s: starts with %s", n.name, n.book)
-	n.m = recovery.New(recovery.Options{Key: key, Mode: ledger.Replayable, LagTries: 2})
+	n.m = recovery.New(recovery.Options{Key: key, Mode: ledger.Replayable, LagTries: 2, Encoder: n.encoder, MaxDead: 1000})
 	n.incarnation++
 	n.late = false
 	n.probed, n.cause, n.conn, n.timers, n.call, n.writes = "", nil, 0, 0, nil, nil
@@ -89,7 +90,8 @@ func (n *node) crash(durable int) {
 // offer hands the machine a batch of the source's next rows.
 func (n *node) offer(rows int) {
 	before := position(n.m.Position())
-	in := ledger.Intent{Rows: int64(rows), Of: int64(rows), Before: token(before), After: token(before + rows)}
+	in := ledger.Intent{Before: token(before), After: token(before + rows)}
+	encode(&in, n.encoder)
 	copy(in.Digest[:], string(token(before))+"-"+string(token(before+rows)))
 	n.batches[n.m.NextBatch()] = before + rows
 	n.w.note("%s: is offered rows [%d,%d)", n.name, before, before+rows)
@@ -108,6 +110,8 @@ func (n *node) called(well bool) {
 	a := n.call
 	n.call = nil
 	switch {
+	case a.Kind == recovery.Examine:
+		n.step(n.examined(a))
 	case !well:
 		n.w.note("%s: call fails", n.name)
 		n.step(recovery.Event{Kind: recovery.CallFailed, Answer: broken(retry.Transient)})
@@ -149,7 +153,7 @@ func (n *node) step(e recovery.Event) {
 // decided says that the machine is replacing its stream.
 func (n *node) decided() bool {
 	phase, _, _ := strings.Cut(n.m.String(), " ")
-	return slices.Contains([]string{"draining", "succeeding", "sealing", "finalizing", "settling"}, phase)
+	return slices.Contains([]string{"draining", "succeeding", "sealing", "finalizing", "examining", "settling"}, phase)
 }
 
 func (n *node) perform(a recovery.Action) {
@@ -166,7 +170,9 @@ func (n *node) perform(a recovery.Action) {
 		w.require(ok, "%s: batch %d lands twice, or was never offered", n.name, a.Batch)
 		delete(n.batches, a.Batch)
 		w.require(position(n.book.part.Position) >= after, "%s: rows before %d are told to have landed, but not yet in the ledger (invariant 5)", n.name, after)
-		w.require(len(w.service.table) >= after, "%s: rows before %d are told to have landed, but are not in the table", n.name, after)
+		for row := range after {
+			w.require(slices.Contains(w.service.table, row) || w.maybeDead(row), "%s: row %d is told to have landed, but is not in the table", n.name, row)
+		}
 	case recovery.Wait:
 		n.timers++
 	case recovery.Disconnect:
@@ -183,7 +189,7 @@ func (n *node) perform(a recovery.Action) {
 func (n *node) pull(a recovery.Action) {
 	w := n.w
 	switch a.Kind {
-	case recovery.Create, recovery.Finalize:
+	case recovery.Create, recovery.Finalize, recovery.Examine:
 		w.require(n.call == nil, "%s: two calls at once", n.name)
 		n.call = &a
 	case recovery.Connect:
@@ -235,11 +241,67 @@ func position(token []byte) int {
 
 func token(position int) []byte { return []byte(strconv.Itoa(position)) }
 
+// refused says whether an encoder refuses a row: the first versions 1 and 2 differ.
+func refused(encoder uint32, row int) bool { return encoder > 0 && row%5 == int(1+encoder) }
+
+// encode makes the batch between in's positions with an encoder.
+func encode(in *ledger.Intent, encoder uint32) {
+	in.Encoder, in.Rows, in.Dead, in.Without = encoder, 0, nil, nil
+	for row := position(in.Before); row < position(in.After); row++ {
+		if refused(encoder, row) {
+			in.Dead = append(in.Dead, ledger.Dead{Row: int64(row - position(in.Before)), Content: token(row)})
+		} else {
+			in.Rows++
+		}
+	}
+	in.Of = in.Rows
+}
+
+// examined gives the contents of rows, or encodes a batch anew: what the service
+// refused before stays dead.
+func (n *node) examined(a *recovery.Action) recovery.Event {
+	e := recovery.Event{Kind: recovery.Examined, Intent: a.Intent}
+	whole := a.Intent
+	whole.From = 0
+	encode(&whole, a.Intent.Encoder)
+	for _, r := range a.Refused {
+		e.Contents = append(e.Contents, token(rowsOf(whole)[r.Row]))
+	}
+	if len(a.Refused) > 0 {
+		return e
+	}
+	if a.Intent.From > 0 { // some have landed: it can't be made of other rows
+		n.w.note("%s: batch %s-%s stays as it is", n.name, a.Intent.Before, a.Intent.After)
+		return e
+	}
+	before := a.Intent.Dead
+	in := &e.Intent
+	encode(in, n.encoder)
+	for i, row := range rowsOf(*in) {
+		for _, d := range before {
+			if d.Service && position(d.Content) == row {
+				in.Without = append(slices.Clip(in.Without), int64(i))
+				in.Dead = append(in.Dead, d)
+				in.Of--
+			}
+		}
+	}
+	in.Rows = in.Of
+	slices.SortFunc(in.Dead, func(a, b ledger.Dead) int { return int(a.Row - b.Row) })
+	n.w.note("%s: encodes %s-%s anew: %v", n.name, in.Before, in.After, rowsOf(*in))
+	return e
+}
+
 // rowsOf returns the source rows that an intent binds.
 func rowsOf(in ledger.Intent) []int {
-	rows := make([]int, in.Rows)
-	for i := range rows {
-		rows[i] = position(in.Before) + int(in.From) + i
+	var rows []int
+	for row := position(in.Before); row < position(in.After); row++ {
+		if !refused(in.Encoder, row) {
+			rows = append(rows, row)
+		}
 	}
-	return rows
+	for i := len(in.Without) - 1; i >= 0; i-- {
+		rows = slices.Delete(rows, int(in.Without[i]), int(in.Without[i])+1)
+	}
+	return rows[in.From : in.From+in.Rows]
 }

@@ -21,6 +21,7 @@ type mischief struct {
 	expiry  bool // the stream expires
 	restore bool // an older copy of the ledger is put in its place, and that is noticed
 	revert  bool // the same unnoticed: a whole volume rolled back
+	dirt    bool // rows that the encoder or the service refuses; the encoder may be upgraded
 	copies  bool // a copy of the ledger is brought up elsewhere, the original lives on
 }
 
@@ -51,6 +52,9 @@ func (s *schedule) pick(n int, what string) int { return rapid.IntRange(0, n-1).
 // run takes random moves.
 func (s *schedule) run() {
 	n := s.node("original", 1)
+	if s.may.dirt {
+		s.dirty, s.service.dirty, n.encoder = true, true, 1
+	}
 	n.start()
 	if s.may.sizes {
 		s.service.limit = 2
@@ -66,6 +70,7 @@ func (s *schedule) run() {
 		s.check()
 		if !s.touched {
 			s.checkOwned(n)
+			s.checkDead(n)
 		}
 	}
 }
@@ -131,7 +136,7 @@ func (s *schedule) onAlive(n *node, add func(int, string, func())) {
 	if s.offered < maxOffers {
 		add(2, "offer", func() {
 			s.offered++
-			n.offer(1 + s.pick(3, "rows"))
+			n.offer(1 + s.pick(4, "rows"))
 		})
 	}
 	if s.may.crashes {
@@ -179,6 +184,12 @@ func (s *schedule) onDead(n *node, add func(int, string, func())) {
 		return
 	}
 	add(3, "start", n.start)
+	if s.may.dirt && n.encoder == 1 {
+		add(1, "upgrade", func() {
+			n.encoder = 2
+			n.start()
+		})
+	}
 	if n.book.part.Halt != nil {
 		add(1, "resolve", n.resolve)
 	}
@@ -249,10 +260,11 @@ func (s *schedule) land() {
 	s.settle()
 	s.require(n.cause == nil, "%s: stopped, though nobody interfered", n.name)
 	after := position(n.m.Position())
-	s.require(n.m.Empty() && len(s.service.table) == after && position(n.book.part.Position) == after && len(n.batches) == 0,
+	s.checkDead(n)
+	s.require(n.m.Empty() && len(s.service.table)+len(n.book.letters) == after && position(n.book.part.Position) == after && len(n.batches) == 0,
 		"%s: offered rows up to %d, the table has %d, the ledger %s, unresolved %v", n.name, after, len(s.service.table), n.book, n.batches)
 	n.write(1)
-	s.require(len(s.service.table) == after+1 && n.cause == nil, "%s: the next batch doesn't land", n.name)
+	s.require(len(s.service.table)+len(n.book.letters) == after+1 && n.cause == nil, "%s: the next batch doesn't land", n.name)
 	s.arrive()
 }
 
@@ -265,6 +277,17 @@ func TestPropertyWeather(t *testing.T) {
 // If it fails, so do lagging views, batches that are too large, or aging.
 func TestPropertyRotation(t *testing.T) {
 	check(t, mischief{crashes: true, lag: true, sizes: true, aging: true}, (*schedule).land)
+}
+
+// If it fails, a row that the encoder or the service refuses is lost, twice a dead letter,
+// or takes others with it; or an encoder's upgrade does.
+func TestPropertyDeadLetters(t *testing.T) {
+	check(t, mischief{crashes: true, lag: true, sizes: true, aging: true, dirt: true}, (*schedule).land)
+}
+
+// If it fails, the same happens when a ledger is copied, restored or taken over.
+func TestPropertyDeadLettersElsewhere(t *testing.T) {
+	check(t, mischief{crashes: true, sizes: true, aging: true, restore: true, revert: true, foreign: true, dirt: true}, (*schedule).landOrStop)
 }
 
 // If it fails, an expired or foreignly finalized stream costs rows, or doubles them.

@@ -194,11 +194,11 @@ func (r *remainder) bury(e Event) {
 }
 
 // encoded takes the batch as it was encoded anew. Parts of one that has landed in part
-// stay as they are: the rows are as many as they were.
+// stay as they are: the rows are the same that they were.
 func (r *remainder) encoded(in ledger.Intent) {
 	if r.items[0].From > 0 {
 		for i := range r.items {
-			r.items[i].Schema, r.items[i].Encoder = in.Schema, in.Encoder
+			r.items[i].Schema, r.items[i].Encoder, r.items[i].old = in.Schema, in.Encoder, false
 		}
 		return
 	}

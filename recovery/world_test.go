@@ -31,6 +31,7 @@ type world struct {
 	nodes   []*node
 	conns   []*conn           // whose requests or answers are still on their way, oldest first
 	claims  map[string]string // by stream: the successor in the first seal of it
+	dirty   bool              // some rows are refused, by the encoders or the service
 	trace   []string
 }
 
@@ -57,12 +58,37 @@ func (w *world) require(ok bool, format string, args ...any) {
 // table, none is out of order, and no ledger has acknowledged a row that isn't there.
 func (w *world) check() {
 	w.t.Helper()
-	for i, row := range w.service.table {
-		w.require(row == i, "row %d is where row %d belongs: the table reads %v", row, i, w.service.table)
+	next := 0
+	for _, row := range w.service.table {
+		w.require(row >= next, "row %d comes where row %d belongs: the table reads %v", row, next, w.service.table)
+		for ; next < row; next++ {
+			w.require(w.maybeDead(next), "row %d comes where row %d belongs: the table reads %v", row, next, w.service.table)
+		}
+		next = row + 1
 	}
 	for _, n := range w.nodes {
-		w.require(position(n.book.part.Position) <= len(w.service.table),
-			"%s: rows up to %d are acknowledged, %d are in the table", n.name, position(n.book.part.Position), len(w.service.table))
+		for row := next; row < position(n.book.part.Position); row++ {
+			w.require(w.maybeDead(row), "%s: row %d is acknowledged and not in the table", n.name, row)
+		}
+	}
+}
+
+// maybeDead says that a row may be a dead letter.
+func (w *world) maybeDead(row int) bool {
+	return w.dirty && (w.service.refuses(row) || refused(1, row) || refused(2, row))
+}
+
+// checkDead holds as long as nobody but the node touched its ledger: each row below its
+// position is in the table or a dead letter, and no row is both, or a letter twice.
+func (w *world) checkDead(n *node) {
+	w.t.Helper()
+	seen := map[int]bool{}
+	for _, row := range slices.Concat(w.service.table, n.book.letters) {
+		w.require(!seen[row], "row %d is there twice: the table reads %v, the letters %v", row, w.service.table, n.book.letters)
+		seen[row] = true
+	}
+	for row := range position(n.book.part.Position) {
+		w.require(seen[row], "row %d is nowhere: the table reads %v, the letters %v", row, w.service.table, n.book.letters)
 	}
 }
 
@@ -81,6 +107,7 @@ type service struct {
 	streams map[string]*stream
 	table   []int
 	limit   int // rows of the largest append that it takes; 0: any
+	dirty   bool
 }
 
 type stream struct {
@@ -144,12 +171,29 @@ func (s *service) apply(r request, lagging bool) *retry.Answer {
 	case r.start < end:
 		return inResponse(retry.AlreadyExists, end)
 	}
+	if bad := s.bad(r.rows); len(bad) > 0 {
+		a := inResponse(retry.RowErrors, -1)
+		a.Rows = bad
+		return a
+	}
 	st.rows = append(st.rows, r.rows...)
 	st.ends = append(st.ends, st.end())
 	s.table = append(s.table, r.rows...)
 	a := inResponse(retry.OK, -1)
 	a.Offset = r.start
 	return a
+}
+
+func (s *service) refuses(row int) bool { return s.dirty && row%7 == 4 }
+
+// bad are the refused rows. Only the first two are told: "the list may not be complete".
+func (s *service) bad(rows []int) (bad []retry.RowError) {
+	for i, row := range rows {
+		if s.refuses(row) && len(bad) < 2 {
+			bad = append(bad, retry.RowError{Index: int64(i), Message: "bad"})
+		}
+	}
+	return bad
 }
 
 func inResponse(c retry.Class, end int64) *retry.Answer {

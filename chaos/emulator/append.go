@@ -32,10 +32,12 @@ type connection struct {
 	// idleName, which is why it is atomic.
 	stream   atomic.Pointer[stream]
 	target   string // the stream's name as the client wrote it; echoed in responses
-	writer   *writerSchema
-	plan     *plan
-	schema   *storagepb.TableSchema // the table's, as the client last knew it
-	named    bool                   // each request must name its stream, after a change of schema in band (case 66)
+	form     *form
+	standard interpretation // of missing values, from the latest request that said so
+	backend  backend
+	now      time.Time // of the judgement
+	failed   bool      // the request before was refused
+	named    bool      // each request must name its stream, after a change of schema in band (case 66)
 	requests int64
 	stale    struct{ checks, lag int64 } // guarded by the stream's mu
 }
@@ -112,6 +114,7 @@ func (c *connection) work() error {
 		if err != nil {
 			return err
 		}
+		c.failed = resp.GetError() != nil
 		if err := c.rpc.SendMsg(resp); err != nil {
 			return err
 		}
@@ -170,9 +173,13 @@ func (c *connection) handle(req *request) (*storagepb.AppendRowsResponse, error)
 
 // judge lets the stream decide, and counts.
 func (c *connection) judge(st *stream, req *request) (*storagepb.AppendRowsResponse, error) {
+	c.now = now()
+	if err := c.interpret(st, req); err != nil {
+		return err.inResponse(c.target), nil
+	}
 	var bad []*storagepb.RowError
 	if req.keep {
-		bad = c.plan.checkRows(req.rows)
+		bad = req.form.plan.checkRows(req.rows, req.form.filled)
 	}
 	resp, err := st.judge(c, req, bad)
 	if err != nil {
@@ -183,9 +190,7 @@ func (c *connection) judge(st *stream, req *request) (*storagepb.AppendRowsRespo
 	}
 	c.srv.stats.rows.Add(req.count)
 	c.srv.stats.bytes.Add(req.rowBytes)
-	if now := st.table.schema.Load(); now != c.schema { // case 68
-		c.schema, resp.UpdatedSchema = now, now
-	}
+	resp.UpdatedSchema = c.backend.updated(st.table, c.now)
 	return resp, nil
 }
 

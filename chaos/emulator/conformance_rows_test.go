@@ -227,12 +227,19 @@ var rowCases = []conformanceCase{
 				c.desc.Field[3].TypeName = proto.String("google_protobuf_Timestamp")
 				c.desc.NestedType = append(c.desc.NestedType, stamp)
 			}
-			c.send(0, [][]byte{bytesField(order(1, "a"), 4, string(varintField(nil, 1, 5)))})
+			text := "1970-01-01T00:00:05.000001Z"
+			if t == tMessage {
+				text = string(varintField(varintField(nil, 1, 5), 2, 1999))
+			}
+			c.send(0, [][]byte{bytesField(order(1, "a"), 4, text)})
 			if t == tDouble {
 				require.Contains(b, c.ends(codes.InvalidArgument).Message(), "the proto field type double, BigQuery field type TIMESTAMP")
 				continue
 			}
 			require.Nil(b, c.recv().GetError())
+		}
+		for _, row := range contents(b, b.srv, orders) {
+			require.Equal(b, Value{Kind: ScalarValue, Text: "5000001", Micros: 5000001}, row[3])
 		}
 	}},
 }

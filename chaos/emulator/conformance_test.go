@@ -3,6 +3,7 @@ package emulator
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -35,7 +36,7 @@ type conformanceCase struct {
 // Each subtest is a case of server-facts.md by its number: if it failed, what is proved against this server wouldn't
 // hold for the service.
 func TestConformance(t *testing.T) {
-	for _, c := range append(streamCases, rowCases...) {
+	for _, c := range slices.Concat(streamCases, rowCases, valueCases) {
 		t.Run(c.name, func(t *testing.T) { c.run(newBench(t, c.opt)) })
 	}
 }

@@ -57,14 +57,14 @@ func (s *Server) AppendForeign(name string, rows [][]byte) (int64, error) {
 	}
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	if err := st.gone(); err != nil {
+	if err := st.gone(now()); err != nil {
 		return 0, fmt.Errorf("append to stream: %w", err)
 	}
 	if st.finalized {
 		return 0, fmt.Errorf("append to stream: %w", finalized(st.name))
 	}
 	at := st.end
-	if err := st.write(batch{stream: st, offset: at, count: int64(len(rows)), rows: rows, writer: st.writer}); err != nil {
+	if err := st.write(batch{stream: st, offset: at, count: int64(len(rows)), rows: rows, form: st.form}); err != nil {
 		return 0, fmt.Errorf("append to stream: %w", err)
 	}
 	return at, nil

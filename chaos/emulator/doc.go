@@ -11,19 +11,26 @@
 // # Conformance
 //
 // How the service behaves is written down as numbered cases in server-facts.md; comments and tests name them. This
-// package passes 1, 3-44, 47, 50-63, 65-68, 72-76 and 88-95; there is a test for each.
-// Case 24 gives OUT_OF_RANGE; 18 and 19 hold for the probe too. Of 54 and 95 the service's texts are not known, a
-// recreated table has no window of NOT_FOUND, and streams expire only on demand (ExpireStream, the fault expire).
+// package passes 1, 3-44, 47, 50-63, 65-76 and 88-95; there is a test for each.
+// Case 24 gives OUT_OF_RANGE, or ABORTED with Options.AbortFollowers; 18 and 19 hold for the probe too. Of 54 and 95
+// the service's texts are not known. Streams expire by Options.StreamTTL or on demand (ExpireStream, the fault expire).
 //
 // PENDING and BUFFERED streams, FlushRows, BatchCommitWriteStreams, Arrow, change data capture, missing value
 // interpretations other than NULL, and several streams on one connection are answered with UNIMPLEMENTED.
+//
+// # Changes of a table
+//
+// Server.AlterTable changes the metadata at once; each connection's backend notices later, by Options.Propagation
+// (cases 68 to 71). A connection checks its rows against the schema that its backend knew when the writer's schema
+// came, until it ends. Rows are kept as they were sent, columns that were dropped meanwhile included.
 //
 // # Life of a request
 //
 // Each AppendRows call is a connection with a worker goroutine: it takes the message apart (request.go), attaches the
 // connection to its stream with the first one (append.go), checks the rows against the writer's and the table's
 // schema (schema.go, types.go, rows.go) and lets the stream judge the offset and write (stream.go, store.go). Faults
-// (faults.go) fire before or after the judgement.
+// (faults.go) fire before or after the judgement. Which of the table's schemas (history.go) a connection knows
+// is up to its backend (propagation.go).
 //
 // A connection that was replaced by a newer one on its stream may still hold requests that it read: they are dropped.
 // What it applied before stays applied, whether or not the answer arrives.

@@ -34,6 +34,11 @@ type Options struct {
 	RowsFirst      bool          // check rows before the offset; otherwise the offset first
 	MaxConnections int           // AppendRows calls at a time (case 54); 0: no limit
 	IdleTimeout    time.Duration // of a connection without requests (case 88); 0 means 600 s
+	StreamTTL      time.Duration // of a stream without requests (case 94); 0 means 3 days; less than 0: for ever
+	// AbortFollowers answers an offset beyond the end on a connection whose request before was refused with ABORTED
+	// "because of prior failures" instead of OUT_OF_RANGE (case 24).
+	AbortFollowers bool
+	Propagation    Propagation   // of changes of tables to AppendRows
 	OnAppend       func(Request) // called before each request is judged, by the goroutine of its connection
 }
 
@@ -97,8 +102,15 @@ func Start(opt Options) (*Server, error) {
 	if opt.IdleTimeout == 0 {
 		opt.IdleTimeout = 600 * time.Second
 	}
+	if opt.StreamTTL == 0 {
+		opt.StreamTTL = 3 * 24 * time.Hour
+	}
+	var err error
+	if opt.Propagation, err = opt.Propagation.withDefaults(); err != nil {
+		return nil, fmt.Errorf("start emulator: %w", err)
+	}
 	s := &Server{
-		opt: opt, started: time.Now(), store: newStore(opt.Discard), faults: newFaults(opt.Seed),
+		opt: opt, started: time.Now(), store: newStore(opt.Discard, opt.StreamTTL), faults: newFaults(opt.Seed),
 		tables: map[string]*table{}, streams: map[string]*stream{}, connections: map[*connection]struct{}{},
 	}
 	for _, f := range opt.Faults {
@@ -126,11 +138,7 @@ func (s *Server) prepare() error {
 		}
 	}
 	for name, schema := range s.opt.Tables {
-		set := s.CreateTable
-		if s.tables[name] != nil { // known from the data folder
-			set = s.AlterTable
-		}
-		if err := set(name, schema); err != nil {
+		if err := s.give(name, schema); err != nil {
 			return err
 		}
 	}

@@ -3,6 +3,7 @@ package emulator
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"cloud.google.com/go/bigquery/storage/apiv1/storagepb"
 	"google.golang.org/grpc"
@@ -126,6 +127,20 @@ func offsetExists(stream string, end, offset int64) *apiError {
 func offsetBeyond(stream string, end, offset int64) *apiError {
 	return errorf(codes.OutOfRange, stream, "The offset is beyond stream, expected offset %d, received %d", end, offset).
 		with(storagepb.StorageError_OFFSET_OUT_OF_RANGE)
+}
+
+// priorFailure is the other answer of case 24; its StorageError, if any, is not known.
+func priorFailure(stream string) *apiError {
+	return errorf(codes.Aborted, stream, "Request processing is aborted because of prior failures. The request can be "+
+		"retried if previous failure is addressed.")
+}
+
+// extraFields is what a writer's schema with columns that the table hasn't is told (cases 56, 69, 70).
+func extraFields(stream string, columns []string) *apiError {
+	err := errorf(codes.InvalidArgument, stream, "Input schema has more fields than BigQuery schema, extra fields: '%s'",
+		strings.Join(columns, "', '")).with(storagepb.StorageError_SCHEMA_MISMATCH_EXTRA_FIELDS)
+	err.short = "Schema mismatch due to extra fields in user schema"
+	return err
 }
 
 func finalized(stream string) *apiError {

@@ -1,6 +1,7 @@
 package emulator
 
 import (
+	"cmp"
 	"context"
 	"io"
 	"testing"
@@ -111,6 +112,8 @@ type bench struct {
 	srv    *Server
 	conn   *grpc.ClientConn
 	client storagepb.BigQueryWriteClient
+
+	patience time.Duration // with one RPC; 0: 20 s
 }
 
 func newBench(t *testing.T, opt Options) *bench {
@@ -142,7 +145,7 @@ func dialAddr(t *testing.T, addr string) *grpc.ClientConn {
 }
 
 func (b *bench) context() context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), cmp.Or(b.patience, 20*time.Second))
 	b.Cleanup(cancel)
 	return ctx
 }

@@ -40,9 +40,9 @@ func (s *Server) Rows(tableName string) []Row {
 	rows := make([]Row, 0, n)
 	for _, b := range batches {
 		for i, data := range b.rows {
-			row := Row{Stream: b.stream.name, Offset: b.offset + int64(i), Data: data, writer: b.writer}
-			if b.writer != nil {
-				row.Descriptor = b.writer.desc
+			row := Row{Stream: b.stream.name, Offset: b.offset + int64(i), Data: data}
+			if b.form != nil {
+				row.writer, row.Descriptor = b.form.writer, b.form.writer.desc
 			}
 			rows = append(rows, row)
 		}

@@ -16,6 +16,8 @@ type replay struct {
 	srv     *Server
 	store   *store
 	writers []*writerSchema
+	forms   []*form
+	now     time.Time // when the records were written that are read now, as far as is known
 }
 
 // all applies the whole records at the beginning of data and returns how many bytes they are. A record that is cut
@@ -44,7 +46,14 @@ func (r *replay) apply(payload []byte) error {
 	f := fields{rest: payload[1:]}
 	switch payload[0] {
 	case recordTable:
-		return r.table(f.string(), f)
+		return r.table(f.string(), time.Time{}, f)
+	case recordVersion:
+		return r.table(f.string(), f.time(), f)
+	case recordGiven:
+		return r.given(f.string(), f)
+	case recordTime:
+		r.now = f.time()
+		return nil
 	case recordDropped:
 		name := string(f.rest)
 		if r.srv.tables[name] == nil {
@@ -53,7 +62,7 @@ func (r *replay) apply(payload []byte) error {
 		r.srv.removeTable(name)
 		return nil
 	case recordStream:
-		return r.stream(f.string(), f.varint(), &f)
+		return r.stream(f.string(), f.time(), &f)
 	case recordWriter:
 		w, err := r.store.intern(f.rest)
 		if err != nil {
@@ -62,6 +71,8 @@ func (r *replay) apply(payload []byte) error {
 		r.writers = append(r.writers, w)
 		r.store.logged[w] = uint64(len(r.writers))
 		return nil
+	case recordForm:
+		return r.form(&f)
 	case recordRows, recordCount:
 		return r.rows(payload[0], &f)
 	case recordFinalized, recordExpired:
@@ -76,26 +87,35 @@ func (r *replay) apply(payload []byte) error {
 	return fmt.Errorf("unknown kind %q", payload[0])
 }
 
-func (r *replay) table(name string, f fields) error {
+func (r *replay) table(name string, at time.Time, f fields) error {
 	schema := new(storagepb.TableSchema)
 	if err := proto.Unmarshal(f.rest, schema); err != nil || f.bad {
 		return fmt.Errorf("schema of table %q: %w", name, err)
 	}
 	if t := r.srv.tables[name]; t != nil {
-		t.schema.Store(schema)
+		t.schema.add(schema, at)
 		return nil
 	}
-	r.srv.addTable(name, schema)
+	r.srv.addTable(name, schema, at)
 	return nil
 }
 
-func (r *replay) stream(name string, micros uint64, f *fields) error {
+func (r *replay) given(name string, f fields) error {
+	t, schema := r.srv.tables[name], new(storagepb.TableSchema)
+	if err := proto.Unmarshal(f.rest, schema); err != nil || f.bad || t == nil {
+		return fmt.Errorf("given schema of table %q: %w", name, err)
+	}
+	t.given = schema
+	return nil
+}
+
+func (r *replay) stream(name string, created time.Time, f *fields) error {
 	tableName, _, ok := splitStream(name)
 	t := r.srv.tables[tableName]
 	if !ok || t == nil || f.bad {
 		return fmt.Errorf("stream %q belongs to no table", name)
 	}
-	r.srv.addStream(t, name, time.UnixMicro(int64(micros)).UTC())
+	r.srv.addStream(t, name, created)
 	return nil
 }
 
@@ -112,11 +132,11 @@ func (r *replay) rows(kind byte, f *fields) error {
 		b.count = int64(f.varint())
 	} else {
 		number := f.varint()
-		if number > uint64(len(r.writers)) {
-			return fmt.Errorf("unknown writer schema %d", number)
+		if number > uint64(len(r.forms)) {
+			return fmt.Errorf("unknown form %d", number)
 		}
 		if number > 0 {
-			b.writer = r.writers[number-1]
+			b.form = r.forms[number-1]
 		}
 		for len(f.rest) > 0 && !f.bad {
 			b.rows = append(b.rows, f.bytes())
@@ -130,7 +150,37 @@ func (r *replay) rows(kind byte, f *fields) error {
 		st.table.batches = append(st.table.batches, b)
 	}
 	st.advance(b.count)
-	st.writer = b.writer
+	st.form = b.form
+	st.used = r.now
+	if r.now.IsZero() { // written when logs didn't tell the time
+		st.used = now()
+	}
+	return nil
+}
+
+func (r *replay) form(f *fields) error {
+	st, err := r.known(f)
+	if err != nil {
+		return err
+	}
+	writer, number := f.varint(), f.varint()
+	versions := st.table.schema.all()
+	if writer == 0 || writer > uint64(len(r.writers)) || number >= uint64(len(versions)) {
+		return fmt.Errorf("form of the unknown writer schema %d or version %d", writer, number)
+	}
+	form, mismatch := newForm(st.name, r.writers[writer-1], versions[number])
+	if mismatch != nil {
+		return mismatch
+	}
+	for len(f.rest) > 0 && !f.bad {
+		slot, v := f.varint(), Value{Kind: ScalarValue, Text: f.string(), Micros: int64(f.varint())}
+		if f.bad || slot >= uint64(len(form.plan.blank)) {
+			return fmt.Errorf("malformed form of %s", st.name)
+		}
+		form.fill(int(slot), v)
+	}
+	r.forms = append(r.forms, form)
+	r.store.forms[form] = uint64(len(r.forms))
 	return nil
 }
 
@@ -159,6 +209,13 @@ func (f *fields) varint() uint64 {
 	v, n := protowire.ConsumeVarint(f.rest)
 	f.take(n)
 	return v
+}
+
+func (f *fields) time() time.Time {
+	if micros := f.varint(); micros != 0 {
+		return time.UnixMicro(int64(micros)).UTC()
+	}
+	return time.Time{}
 }
 
 func (f *fields) bytes() []byte {

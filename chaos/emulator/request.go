@@ -28,6 +28,8 @@ type request struct {
 	rowBytes    int64
 	rows        [][]byte // sub-slices of one allocation; nil unless keep
 	arena       []byte
+	missing     missing
+	form        *form // of the rows; set by the connection
 }
 
 // codec decodes AppendRows requests into request and leaves everything else to the ordinary codec.
@@ -70,10 +72,10 @@ func (r *request) decode(data mem.BufferSlice) error {
 			return r.decodeProtoData(w, size)
 		case 5:
 			r.unsupported = "Arrow rows"
-		case 7, -8:
-			if num == 7 || size == 2 {
-				r.unsupported = "missing value interpretations other than NULL_VALUE"
-			}
+		case 7:
+			return r.missing.decodeColumn(w, size)
+		case -8:
+			r.missing.standard = interpretation(int32(size))
 		}
 		return w.skipField(num, size)
 	})

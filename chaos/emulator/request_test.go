@@ -1,6 +1,7 @@
 package emulator
 
 import (
+	"maps"
 	"testing"
 
 	"cloud.google.com/go/bigquery/storage/apiv1/storagepb"
@@ -28,6 +29,7 @@ func FuzzRequest(f *testing.F) {
 		c.request(noOffset, nil),
 		{Rows: &storagepb.AppendRowsRequest_ArrowRows{ArrowRows: &storagepb.AppendRowsRequest_ArrowData{}}, TraceId: "t"},
 		{DefaultMissingValueInterpretation: storagepb.AppendRowsRequest_DEFAULT_VALUE, Offset: &wrapperspb.Int64Value{}},
+		{MissingValueInterpretations: map[string]interpretation{"a": defaultValue, "": unspecified}},
 	} {
 		raw, err := proto.Marshal(req)
 		require.NoError(f, err)
@@ -50,6 +52,8 @@ func FuzzRequest(f *testing.F) {
 		require.Equal(t, want.GetWriteStream(), got.stream)
 		require.Equal(t, want.Offset != nil, got.hasOffset)
 		require.Equal(t, want.GetOffset().GetValue(), got.offset)
+		require.Equal(t, want.GetDefaultMissingValueInterpretation(), got.missing.standard)
+		require.True(t, maps.Equal(want.GetMissingValueInterpretations(), got.missing.columns))
 		rows := want.GetProtoRows().GetRows().GetSerializedRows()
 		require.Len(t, got.rows, len(rows))
 		for i := range rows {

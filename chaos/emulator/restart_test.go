@@ -172,7 +172,7 @@ func TestRestartWithDiscard(t *testing.T) {
 
 // If this failed, a damaged data folder could be served as if it were whole.
 func TestReplayRefusesNonsense(t *testing.T) {
-	s := newStore(false)
+	s := newStore(false, 0)
 	srv := &Server{store: s, tables: map[string]*table{}, streams: map[string]*stream{}}
 	f, err := os.Create(filepath.Join(t.TempDir(), "log"))
 	require.NoError(t, err)

@@ -22,9 +22,9 @@ func (c *connection) route(req *request) error {
 	case req.stream != "" && req.stream != c.target && req.stream != st.name:
 		return c.otherStream(st, req.stream)
 	}
-	if st.isDefault() && req.hasSchema && !bytes.Equal(req.schema, c.writer.raw) { // case 66; ignored otherwise: 65
+	if st.isDefault() && req.hasSchema && !bytes.Equal(req.schema, c.form.writer.raw) { // case 66; ignored otherwise: 65
 		c.named = true
-		return nilable(c.schemas(st, req.schema))
+		return nilable(c.match(st, req.schema))
 	}
 	return nil
 }
@@ -58,7 +58,11 @@ func (c *connection) first(req *request) error {
 	if !req.hasSchema {
 		return errorf(codes.InvalidArgument, st.name, "The first request must specify the writer schema.") // case 13
 	}
-	if err := c.schemas(st, req.schema); err != nil {
+	if err := st.there(); err != nil {
+		return err
+	}
+	c.backend = c.srv.newBackend(st, on.request)
+	if err := c.match(st, req.schema); err != nil {
 		return err
 	}
 	c.target = req.stream
@@ -77,18 +81,17 @@ func (c *connection) first(req *request) error {
 	return nil
 }
 
-// schemas makes raw the connection's writer schema, matched with the table's.
-func (c *connection) schemas(st *stream, raw []byte) *apiError {
+// match makes raw the connection's writer schema, matched with the table's as its backend knows it.
+func (c *connection) match(st *stream, raw []byte) *apiError {
 	w, err := c.srv.store.intern(raw)
 	if err != nil {
 		return errorf(codes.InvalidArgument, st.name, "Invalid proto schema: BqMessage.proto: %v", err)
 	}
-	schema := st.table.schema.Load()
-	plan, mismatch := match(st.name, w, schema)
+	form, mismatch := c.backend.match(st, w, now())
 	if mismatch != nil {
 		return mismatch
 	}
-	c.writer, c.plan, c.schema = w, plan, schema
+	c.form = form
 	return nil
 }
 

@@ -1,6 +1,8 @@
 package emulator
 
 import (
+	"slices"
+
 	"cloud.google.com/go/bigquery/storage/apiv1/storagepb"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -12,10 +14,11 @@ const maxRowErrors = 1000
 // malformedRow is what a row error says of bytes that are no message. The service's own text is not known (case 44).
 const malformedRow = "The serialized row is not a valid protocol buffer message."
 
-// checkRows returns an error for each bad row, nil when all are good.
-func (p *plan) checkRows(rows [][]byte) (bad []*storagepb.RowError) {
+// checkRows returns an error for each bad row, nil when all are good. filled is a row of what is filled in for missing
+// columns, nil if nothing is.
+func (p *plan) checkRows(rows [][]byte, filled []Value) (bad []*storagepb.RowError) {
 	for i, row := range rows {
-		if problem := p.check(row); problem != "" {
+		if problem := p.read(row, filled, nil); problem != "" {
 			bad = append(bad, &storagepb.RowError{Index: int64(i), Code: storagepb.RowError_FIELDS_ERROR, Message: problem})
 			if len(bad) == maxRowErrors {
 				return bad
@@ -25,13 +28,25 @@ func (p *plan) checkRows(rows [][]byte) (bad []*storagepb.RowError) {
 	return bad
 }
 
-// check says what is wrong with one serialized message, "" if nothing is. Unknown tags are ignored (case 43), and so
-// are fields of another wire type than the schema's, as protocol-buffer parsers do.
-func (p *plan) check(b []byte) string {
+// values decodes a row that checkRows found good.
+func (p *plan) values(row []byte, filled []Value) (values []Value, problem string) {
+	start := p.blank
+	if filled != nil {
+		start = filled
+	}
+	values = slices.Clone(start)
+	return values, p.read(row, filled, values)
+}
+
+// read is the one decoder: it says what is wrong with a serialized message, "" if nothing is, and unless out is nil
+// puts its values there. Values are decoded for a check only where their type needs one. Unknown tags are ignored (case
+// 43), and so are fields of another wire type than the schema's, as protocol-buffer parsers do. Of a field that occurs
+// several times the last counts.
+func (p *plan) read(b []byte, filled, out []Value) (problem string) {
 	var few [1]uint64
 	seen := few[:]
-	if len(p.required) > 64 {
-		seen = make([]uint64, (len(p.required)+63)/64)
+	if len(p.absent) > 64 {
+		seen = make([]uint64, (len(p.absent)+63)/64)
 	}
 	for len(b) > 0 {
 		num, typ, n := protowire.ConsumeTag(b)
@@ -48,37 +63,43 @@ func (p *plan) check(b []byte) string {
 		if f == nil {
 			continue
 		}
-		known, problem := f.checkField(typ, field)
+		known, problem := f.readField(typ, field, out)
 		if problem != "" {
 			return problem
 		}
-		if known && f.required >= 0 {
-			seen[f.required/64] |= 1 << (f.required % 64)
+		if known && f.absent >= 0 {
+			seen[f.absent/64] |= 1 << (f.absent % 64)
 		}
 	}
-	for i, column := range p.required {
-		if seen[i/64]&(1<<(i%64)) == 0 {
-			return "Field value of " + column + " cannot be empty." // case 41
+	for i, a := range p.absent {
+		switch {
+		case seen[i/64]&(1<<(i%64)) != 0:
+		case a.problem == "":
+			if out != nil {
+				out[a.slot] = *a.value
+			}
+		case a.value != nil || filled == nil || filled[a.slot].Kind == NullValue:
+			return a.problem
 		}
 	}
 	return ""
 }
 
-// checkField checks one field as it stands on the wire, which protowire found to be whole. known: the schema's field,
+// readField reads one field as it stands on the wire, which protowire found to be whole. known: the schema's field,
 // and not an unknown one that happens to have its number.
-func (f *fieldPlan) checkField(typ protowire.Type, b []byte) (known bool, problem string) {
+func (f *fieldPlan) readField(typ protowire.Type, b []byte, out []Value) (known bool, problem string) {
 	want := wireType(f.kind)
 	switch {
 	case typ == want:
-		return true, f.checkValue(b)
+		return f.readValue(b, out)
 	case f.list && typ == protowire.BytesType: // packed (case 47)
 		packed, _ := protowire.ConsumeBytes(b)
 		for len(packed) > 0 {
-			n := protowire.ConsumeFieldValue(1, want, packed)
+			n := protowire.ConsumeFieldValue(f.num, want, packed)
 			if n < 0 {
 				return true, malformedRow
 			}
-			if problem := f.checkValue(packed[:n]); problem != "" {
+			if _, problem := f.readValue(packed[:n], out); problem != "" {
 				return true, problem
 			}
 			packed = packed[n:]
@@ -88,22 +109,60 @@ func (f *fieldPlan) checkField(typ protowire.Type, b []byte) (known bool, proble
 	return false, ""
 }
 
-// checkValue checks one value of the field's own wire type.
-func (f *fieldPlan) checkValue(b []byte) (problem string) {
-	if f.sub == nil && f.check == nil {
+// readValue reads one value of the field's own wire type.
+func (f *fieldPlan) readValue(b []byte, out []Value) (known bool, problem string) {
+	if out == nil && f.sub == nil && f.check == nil && f.enum == nil {
+		return true, ""
+	}
+	s := consumeScalar(f.kind, f.num, b)
+	if f.enum != nil && f.enum.Values().ByNumber(protoreflect.EnumNumber(s.int())) == nil {
+		return false, ""
+	}
+	var v Value
+	switch {
+	case f.record && out != nil:
+		v.Kind = RecordValue
+		v.Items, problem = f.sub.values(s.text, nil)
+		if problem != "" {
+			return true, problem
+		}
+	case f.sub != nil:
+		if problem := f.sub.read(s.text, nil, nil); problem != "" {
+			return true, problem
+		}
+	}
+	if !f.record {
+		if v, problem = f.convert(s, out != nil); problem != "" {
+			return true, f.on(problem)
+		}
+	}
+	switch {
+	case out == nil:
+	case f.list:
+		out[f.slot].Items = append(out[f.slot].Items, v)
+	default:
+		out[f.slot] = v
+	}
+	return true, ""
+}
+
+// convert checks a value, and decodes it if it is wanted.
+func (f *fieldPlan) convert(s scalar, wanted bool) (v Value, problem string) {
+	switch {
+	case wanted:
+		return f.value(s)
+	case f.check != nil:
+		return v, f.check(s)
+	}
+	return v, ""
+}
+
+// on adds the column to a problem, as the service's messages do.
+func (f *fieldPlan) on(problem string) string {
+	if problem == "" {
 		return ""
 	}
-	var v value
-	if wireType(f.kind) == protowire.BytesType {
-		v.text, _ = protowire.ConsumeBytes(b)
-	} else { // checks look at no other kinds than varints
-		num, _ := protowire.ConsumeVarint(b)
-		v.num = int64(num)
-	}
-	if f.sub != nil {
-		return f.sub.check(v.text)
-	}
-	return f.check(f.column, v)
+	return problem + " on field " + f.column + "."
 }
 
 func wireType(kind protoreflect.Kind) protowire.Type {

@@ -26,7 +26,7 @@ func FuzzCheckRow(f *testing.F) {
 	f.Add(bytesField(order(1, "a"), 3, "\x07\x08"))
 	f.Add([]byte{0x0a, 0xff})
 	f.Fuzz(func(t *testing.T, row []byte) {
-		problem := p.check(row)
+		problem := p.read(row, nil, nil)
 		err := proto.Unmarshal(row, dynamicpb.NewMessage(w.message))
 		if problem == "" {
 			require.NoError(t, err)

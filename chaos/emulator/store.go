@@ -19,8 +19,8 @@ type batch struct {
 	stream *stream
 	offset int64
 	count  int64
-	rows   [][]byte      // nil when rows are not kept
-	writer *writerSchema // nil for rows of a foreign writer on a stream that nobody else wrote to
+	rows   [][]byte // nil when rows are not kept
+	form   *form    // nil for rows of a foreign writer on a stream that nobody else wrote to
 }
 
 // store keeps what was written: rows in memory, and with a data folder every change in one log, so that reading the
@@ -31,21 +31,28 @@ type batch struct {
 // byte is its kind. What a kill left behind of the last record is cut off when the log is opened.
 type store struct {
 	discard bool
+	stamps  time.Duration // between two records of the time
 
 	mu      sync.Mutex // guards the fields below and every table's batches; a leaf: nothing is locked under it
 	file    *os.File   // nil: memory only
 	size    int64      // of the whole records in file
 	scratch []byte
+	stamped time.Time // when the time was recorded last, by this process
 	writers map[string]*writerSchema
 	logged  map[*writerSchema]uint64 // number of the schema's record
+	forms   map[*form]uint64         // number of the form's record
 }
 
 const (
-	recordTable     = 'T' // name, schema: created or altered
+	recordTable     = 'T' // name, schema: created or altered at an unknown time; written no more
+	recordVersion   = 'V' // name, time, schema: created or altered
+	recordGiven     = 'G' // name, schema: given by Options.Tables
+	recordTime      = 'N' // time: what follows was written then, or up to store.stamps later
 	recordDropped   = 'D' // name
 	recordStream    = 'S' // name, creation time
 	recordWriter    = 'W' // serialized DescriptorProto; numbered from 1 in the order of the log
-	recordRows      = 'A' // stream index, offset, number of writer or 0, rows
+	recordForm      = 'M' // stream index, number of writer, version of the table's schema, values filled in; numbered like writers
+	recordRows      = 'B' // stream index, offset, number of form or 0, rows
 	recordCount     = 'C' // stream index, offset, row count
 	recordFinalized = 'F' // stream index
 	recordExpired   = 'X' // stream index
@@ -55,8 +62,14 @@ const recordHeader = 8
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-func newStore(discard bool) *store {
-	return &store{discard: discard, writers: map[string]*writerSchema{}, logged: map[*writerSchema]uint64{}}
+// newStore makes a store whose log tells when a stream was used last to a 64th of their time to live.
+func newStore(discard bool, ttl time.Duration) *store {
+	stamps := time.Hour
+	if ttl > 0 {
+		stamps = min(stamps, ttl/64)
+	}
+	return &store{discard: discard, stamps: stamps, writers: map[string]*writerSchema{}, logged: map[*writerSchema]uint64{},
+		forms: map[*form]uint64{}}
 }
 
 // open reads the log in folder back into srv and makes the store append to it.
@@ -144,19 +157,21 @@ func (s *store) durable() bool {
 
 // logBatch logs a batch, with its writer's schema before it the first time. The caller holds mu.
 func (s *store) logBatch(b batch) error {
+	if at := now(); at.Sub(s.stamped) > s.stamps {
+		if err := s.commit(appendTime(s.begin(recordTime), at)); err != nil {
+			return err
+		}
+		s.stamped = at
+	}
 	if s.discard {
 		p := s.begin(recordCount)
 		p = protowire.AppendVarint(p, uint64(b.stream.index))
 		p = protowire.AppendVarint(p, uint64(b.offset))
 		return s.commit(protowire.AppendVarint(p, uint64(b.count)))
 	}
-	number := s.logged[b.writer]
-	if b.writer != nil && number == 0 {
-		if err := s.commit(append(s.begin(recordWriter), b.writer.raw...)); err != nil {
-			return err
-		}
-		number = uint64(len(s.logged)) + 1
-		s.logged[b.writer] = number
+	number, err := s.logForm(b)
+	if err != nil {
+		return err
 	}
 	p := s.begin(recordRows)
 	p = protowire.AppendVarint(p, uint64(b.stream.index))
@@ -168,14 +183,61 @@ func (s *store) logBatch(b batch) error {
 	return s.commit(p)
 }
 
-func (s *store) tableSet(name string, schema *storagepb.TableSchema) error {
+// logForm logs a batch's form, with the writer's schema before it, unless they are logged, and returns its number.
+func (s *store) logForm(b batch) (uint64, error) {
+	f := b.form
+	if f == nil || s.forms[f] > 0 {
+		return s.forms[f], nil
+	}
+	writer := s.logged[f.writer]
+	if writer == 0 {
+		if err := s.commit(append(s.begin(recordWriter), f.writer.raw...)); err != nil {
+			return 0, err
+		}
+		writer = uint64(len(s.logged)) + 1
+		s.logged[f.writer] = writer
+	}
+	p := protowire.AppendVarint(s.begin(recordForm), uint64(b.stream.index))
+	p = protowire.AppendVarint(p, writer)
+	p = protowire.AppendVarint(p, uint64(f.version))
+	for slot, v := range f.filled {
+		if v.Kind == ScalarValue {
+			p = protowire.AppendVarint(p, uint64(slot))
+			p = protowire.AppendString(p, v.Text)
+			p = protowire.AppendVarint(p, uint64(v.Micros))
+		}
+	}
+	if err := s.commit(p); err != nil {
+		return 0, err
+	}
+	s.forms[f] = uint64(len(s.forms)) + 1
+	return s.forms[f], nil
+}
+
+// appendTime appends a time in microseconds; the zero time is 0.
+func appendTime(p []byte, at time.Time) []byte {
+	if at.IsZero() {
+		return protowire.AppendVarint(p, 0)
+	}
+	return protowire.AppendVarint(p, uint64(at.UnixMicro()))
+}
+
+func (s *store) tableSet(name string, schema *storagepb.TableSchema, at time.Time) error {
 	raw, err := proto.MarshalOptions{Deterministic: true}.Marshal(schema)
 	if err != nil {
 		return err
 	}
-	return s.record(recordTable, func(p []byte) []byte {
-		return append(protowire.AppendString(p, name), raw...)
+	return s.record(recordVersion, func(p []byte) []byte {
+		return append(appendTime(protowire.AppendString(p, name), at), raw...)
 	})
+}
+
+func (s *store) tableGiven(name string, schema *storagepb.TableSchema) error {
+	raw, err := proto.MarshalOptions{Deterministic: true}.Marshal(schema)
+	if err != nil {
+		return err
+	}
+	return s.record(recordGiven, func(p []byte) []byte { return append(protowire.AppendString(p, name), raw...) })
 }
 
 func (s *store) tableDropped(name string) error {
@@ -184,7 +246,7 @@ func (s *store) tableDropped(name string) error {
 
 func (s *store) streamCreated(name string, created time.Time) error {
 	return s.record(recordStream, func(p []byte) []byte {
-		return protowire.AppendVarint(protowire.AppendString(p, name), uint64(created.UnixMicro()))
+		return appendTime(protowire.AppendString(p, name), created)
 	})
 }
 

@@ -27,11 +27,12 @@ type stream struct {
 	ends      []int64
 	finalized bool
 	expired   bool
-	requests  int64 // AppendRows requests seen, over all connections: the ordinal faults are keyed by
-	attached  int64 // connections ever
+	used      time.Time // when the latest request came: the start of its time to live
+	requests  int64     // AppendRows requests seen, over all connections: the ordinal faults are keyed by
+	attached  int64     // connections ever
 	active    map[*connection]struct{}
 	newest    *connection // of an application stream: the only one whose requests are applied
-	writer    *writerSchema
+	form      *form       // of the latest rows
 }
 
 // StreamInfo describes a stream at one moment.
@@ -51,17 +52,23 @@ func (st *stream) isDefault() bool { return st.ordinal < 0 }
 func (st *stream) info() StreamInfo {
 	st.mu.Lock()
 	defer st.mu.Unlock()
+	_ = st.gone(now())
 	return StreamInfo{
 		Name: st.name, Table: st.table.name, Default: st.isDefault(), End: st.end,
 		Finalized: st.finalized, Expired: st.expired, Connections: len(st.active), Created: st.created,
 	}
 }
 
-// gone says why the stream can't be used at all, nil while it can. The caller holds mu or can bear an answer that is
-// a moment old.
-func (st *stream) gone() *apiError {
+// gone says why the stream can't be used at all at the moment now, nil while it can. The caller holds mu.
+func (st *stream) gone(now time.Time) *apiError {
+	ttl := st.table.opt.StreamTTL
+	if ttl > 0 && !st.isDefault() && !st.expired && now.Sub(st.used) >= ttl { // case 94
+		// What fails here is tried again at the next question, which finds the stream just as old.
+		st.expired = st.table.store.expired(st) == nil
+		return notFound(st.name, storagepb.StorageError_STREAM_NOT_FOUND)
+	}
 	switch {
-	case st.table.dropped.Load():
+	case st.table.dropped.Load() || st.table.hidden(now):
 		return notFound(st.name, storagepb.StorageError_TABLE_NOT_FOUND)
 	case st.expired:
 		return notFound(st.name, storagepb.StorageError_STREAM_NOT_FOUND)
@@ -69,12 +76,19 @@ func (st *stream) gone() *apiError {
 	return nil
 }
 
+// there is gone for a caller who doesn't hold mu.
+func (st *stream) there() *apiError {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	return st.gone(now())
+}
+
 // attach makes c the stream's newest connection. An older one of an application stream is ended: one active
 // connection per stream, newest wins (case 32). It reports whether the stream was connected to before.
 func (st *stream) attach(c *connection) (again bool, err *apiError) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	if err := st.gone(); err != nil {
+	if err := st.gone(now()); err != nil {
 		return false, err
 	}
 	again = st.attached > 0
@@ -101,14 +115,19 @@ func (st *stream) detach(c *connection) {
 func (st *stream) judge(c *connection, req *request, bad []*storagepb.RowError) (*storagepb.AppendRowsResponse, *apiError) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	if err := st.gone(); err != nil {
+	if err := st.gone(c.now); err != nil {
 		return nil, err
 	}
+	st.used = c.now
 	if !st.isDefault() && st.newest != c {
 		return nil, takenOver(st.name) // read before the take-over, but not applied
 	}
-	if err := st.refuse(c, req, len(bad) > 0); err != nil {
+	dropped := c.backend.refuses(st, c.form.writer, c.now)
+	if err := st.refuse(c, req, len(bad) > 0 || dropped != nil); err != nil {
 		return err.inResponse(c.target), nil
+	}
+	if dropped != nil {
+		return dropped.inResponse(c.target), nil
 	}
 	if len(bad) > 0 {
 		resp := badRows(st.name).inResponse(c.target)
@@ -116,7 +135,7 @@ func (st *stream) judge(c *connection, req *request, bad []*storagepb.RowError) 
 		return resp, nil
 	}
 	at := st.end
-	if err := st.write(batch{stream: st, offset: at, count: req.count, rows: req.rows, writer: c.writer}); err != nil {
+	if err := st.write(batch{stream: st, offset: at, count: req.count, rows: req.rows, form: req.form}); err != nil {
 		return internal(st.name, err).inResponse(c.target), nil
 	}
 	result := &storagepb.AppendRowsResponse_AppendResult{}
@@ -151,6 +170,8 @@ func (st *stream) refuse(c *connection, req *request, badRows bool) *apiError {
 		end = st.formerEnd(c.stale.lag)
 	}
 	switch {
+	case req.offset > end && c.failed && c.srv.opt.AbortFollowers:
+		return priorFailure(st.name)
 	case req.offset > end:
 		return offsetBeyond(st.name, end, req.offset)
 	case req.offset < end:
@@ -180,8 +201,8 @@ func (st *stream) write(b batch) error {
 		return err
 	}
 	st.advance(b.count)
-	if b.writer != nil {
-		st.writer = b.writer
+	if b.form != nil {
+		st.form = b.form
 	}
 	return nil
 }
@@ -198,7 +219,7 @@ func (st *stream) advance(rows int64) {
 func (st *stream) finalize() (int64, *apiError) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	if err := st.gone(); err != nil {
+	if err := st.gone(now()); err != nil {
 		return 0, err
 	}
 	if !st.finalized {

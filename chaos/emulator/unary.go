@@ -51,10 +51,7 @@ func (v *service) GetWriteStream(_ context.Context, req *storagepb.GetWriteStrea
 	if err != nil {
 		return nil, err
 	}
-	st.mu.Lock()
-	err = st.gone()
-	st.mu.Unlock()
-	if err != nil {
+	if err := st.there(); err != nil {
 		return nil, err
 	}
 	resp := v.srv.describe(st, req.GetView() == storagepb.WriteStreamView_FULL)

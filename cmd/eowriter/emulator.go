@@ -1,9 +1,14 @@
 package main
 
 import (
+	"context"
 	"fmt"
+	"io"
+	"net"
+	"net/http"
 	"os"
 	"strings"
+	"time"
 
 	"cloud.google.com/go/bigquery/storage/apiv1/storagepb"
 	"github.com/eowriter/eowriter/chaos/emulator"
@@ -16,6 +21,7 @@ func newEmulatorCommand() *cobra.Command {
 		opt    emulator.Options
 		tables []string
 		faults []string
+		rest   string
 		asJSON bool
 	)
 	cmd := &cobra.Command{
@@ -26,15 +32,23 @@ func newEmulatorCommand() *cobra.Command {
 SCHEMA.json is a table's schema in BigQuery's own JSON format, as bq show --schema prints it. The first line of standard
 output is the address that is listened on, so that port 0 can be used.
 
+With --http, a part of BigQuery's REST API is served beside it: datasets, tables and the reading of rows (tabledata.list), enough
+for BigQuery's client libraries to make tables, alter their schemas and read them; the second line is its URL, which most
+libraries take from BIGQUERY_EMULATOR_HOST. There are no jobs and no queries. Datasets are forgotten with the process.
+
 A fault is KIND[:KEY=VALUE,...], with the keys after (let so many requests pass first), every (fire on every n-th), p (a
 probability), count (at most so often), table, stream, delay, all, lag, checks, code, storage and message (last). Kinds:
 ` + kindHelp(),
 		Example: `  eowriter emulator --listen 127.0.0.1:9060 --table p.d.flights=schema.json
+  eowriter emulator --listen 127.0.0.1:9060 --http 127.0.0.1:9061
   eowriter emulator --table p.d.t=schema.json --fault close-after:every=97 --fault error:p=0.01,code=INTERNAL --seed 7`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			if opt.Discard && opt.Data != "" {
 				return usagef("--data and --discard exclude each other")
+			}
+			if len(tables) == 0 && rest == "" {
+				return usagef("--table is needed, or --http to make tables with")
 			}
 			if opt.Tables, err = readTables(tables); err != nil {
 				return err
@@ -46,11 +60,12 @@ probability), count (at most so often), table, stream, delay, all, lag, checks, 
 				}
 				opt.Faults = append(opt.Faults, f)
 			}
-			return serveEmulator(cmd, opt, asJSON)
+			return serveEmulator(cmd, opt, rest, asJSON)
 		},
 	}
 	f := cmd.Flags()
 	f.StringVar(&opt.Listen, "listen", "127.0.0.1:9060", "address to listen on; port 0: any free one")
+	f.StringVar(&rest, "http", "", "address for a part of BigQuery's REST API; port 0: any free one (default: not served)")
 	f.StringVar(&opt.Data, "data", "", "folder for durable state: streams and rows outlive the process")
 	f.BoolVar(&opt.Discard, "discard", false, "check offsets and keep no rows")
 	f.StringArrayVar(&tables, "table", nil, "table to serve, PROJECT.DATASET.TABLE=SCHEMA.json; may be repeated")
@@ -69,9 +84,6 @@ func kindHelp() string {
 }
 
 func readTables(specs []string) (map[string]*storagepb.TableSchema, error) {
-	if len(specs) == 0 {
-		return nil, usagef("--table is needed")
-	}
 	tables := make(map[string]*storagepb.TableSchema, len(specs))
 	for _, spec := range specs {
 		short, path, ok := strings.Cut(spec, "=")
@@ -96,6 +108,7 @@ func readTables(specs []string) (map[string]*storagepb.TableSchema, error) {
 // emulatorStart and emulatorEnd are what --json prints.
 type emulatorStart struct {
 	Address string `json:"address"`
+	HTTP    string `json:"http,omitempty"` // URL of the REST API
 }
 
 type emulatorEnd struct {
@@ -106,19 +119,18 @@ type emulatorEnd struct {
 	Faults  map[string]int64 `json:"faults"`
 }
 
-func serveEmulator(cmd *cobra.Command, opt emulator.Options, asJSON bool) error {
+func serveEmulator(cmd *cobra.Command, opt emulator.Options, rest string, asJSON bool) error {
 	s, err := emulator.Start(opt)
 	if err != nil {
 		return err
 	}
 	out := cmd.OutOrStdout()
-	if asJSON {
-		err = printJSON(out, emulatorStart{s.Addr()})
+	if rest == "" {
+		err = untilDone(cmd.Context(), out, emulatorStart{Address: s.Addr()}, asJSON)
 	} else {
-		_, err = fmt.Fprintln(out, s.Addr())
-	}
-	if err == nil {
-		<-cmd.Context().Done()
+		err = serveREST(rest, emulator.NewREST(s), func(url string) error {
+			return untilDone(cmd.Context(), out, emulatorStart{s.Addr(), url}, asJSON)
+		})
 	}
 	if closed := s.Close(); err == nil {
 		err = closed
@@ -131,5 +143,39 @@ func serveEmulator(cmd *cobra.Command, opt emulator.Options, asJSON bool) error 
 		return printJSON(out, emulatorEnd{n.Appends, n.Rows, n.Bytes, n.Creates, s.FaultCounts()})
 	}
 	_, err = fmt.Fprintf(out, "%d appends, %d rows, %d bytes, %d streams created\n", n.Appends, n.Rows, n.Bytes, n.Creates)
+	return err
+}
+
+// untilDone says where the emulator is, and returns when it is to end.
+func untilDone(ctx context.Context, out io.Writer, start emulatorStart, asJSON bool) (err error) {
+	switch {
+	case asJSON:
+		err = printJSON(out, start)
+	case start.HTTP == "":
+		_, err = fmt.Fprintln(out, start.Address)
+	default:
+		_, err = fmt.Fprintf(out, "%s\n%s\n", start.Address, start.HTTP)
+	}
+	if err == nil {
+		<-ctx.Done()
+	}
+	return err
+}
+
+// serveREST serves h on an address while body runs, which is told the URL.
+func serveREST(address string, h http.Handler, body func(url string) error) error {
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return fmt.Errorf("serve the REST API: %w", err)
+	}
+	server := &http.Server{Handler: h, ReadHeaderTimeout: time.Minute}
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		_ = server.Serve(l) // ends with Close
+	}()
+	err = body("http://" + l.Addr().String())
+	_ = server.Close()
+	<-served
 	return err
 }
