@@ -2,7 +2,6 @@ package main
 
 import (
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
 	"path"
@@ -78,7 +77,7 @@ func describeLedger(led *ledger.Ledger, name string) (*ledgerView, error) {
 		v := partitionView{
 			Partition: source.DisplayName(p.Key.Name), Table: shortTable(p.Key.Table), State: "owned", Mode: p.Mode.String(),
 			Stream: path.Base(p.Stream), Epoch: p.Epoch, Acked: p.Acked, Next: p.Next, Rows: p.Rows,
-			Position: positionText(p.Position), Created: p.Created, Updated: p.Updated,
+			Position: source.PositionText(p.Position), Created: p.Created, Updated: p.Updated,
 		}
 		if s := p.Seal; s != nil {
 			v.State = "sealed"
@@ -115,7 +114,7 @@ func (v *partitionView) addIntents(led *ledger.Ledger, p ledger.Partition, detai
 	}
 	for _, in := range open {
 		v.Intents = append(v.Intents, intentView{
-			in.Start, in.End(), in.Bytes, hex.EncodeToString(in.Digest[:]), positionText(in.Before), positionText(in.After),
+			in.Start, in.End(), in.Bytes, hex.EncodeToString(in.Digest[:]), source.PositionText(in.Before), source.PositionText(in.After),
 		})
 	}
 	return nil
@@ -172,13 +171,4 @@ func (l *ledgerView) printDetails(out io.Writer) error {
 		fmt.Fprintln(t)
 	}
 	return t.Flush() // also tells of failed writes before
-}
-
-// positionText shows a file's position in words, and another source's as hexadecimal digits.
-func positionText(token []byte) string {
-	p, err := source.ParsePosition(token)
-	if errors.Is(err, source.ErrPosition) {
-		return "0x" + hex.EncodeToString(token[:min(len(token), 24)])
-	}
-	return p.String()
 }

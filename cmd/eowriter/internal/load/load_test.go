@@ -195,7 +195,7 @@ func TestFillCuts(t *testing.T) {
 	for end := error(nil); end == nil; {
 		b := new(arena)
 		b.reset()
-		end = b.fill(f, enc, 4, 30) // three of the short rows
+		end = b.fill(f, enc, 4, 30, func(error) bool { return false }) // three of the short rows
 		require.Equal(t, len(b.ends), len(b.rows))
 		require.Equal(t, b.buf, bytes.Join(b.rows, nil))
 		sizes = append(sizes, len(b.rows))
