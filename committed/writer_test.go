@@ -93,6 +93,10 @@ type bench struct {
 }
 
 func newBench(t testing.TB, opt committed.Options, emu emulator.Options) *bench {
+	return newBenchAt(t, filepath.Join(t.TempDir(), "test.ledger"), opt, emu)
+}
+
+func newBenchAt(t testing.TB, path string, opt committed.Options, emu emulator.Options) *bench {
 	if emu.Tables == nil {
 		emu.Tables = map[string]*storagepb.TableSchema{table: idSchema()}
 	}
@@ -106,7 +110,7 @@ func newBench(t testing.TB, opt committed.Options, emu emulator.Options) *bench 
 	if opt.CreateRate == 0 {
 		opt.CreateRate, opt.CreateBurst = 1e6, 1e6
 	}
-	b := &bench{t: t, srv: srv, path: filepath.Join(t.TempDir(), "test.ledger"), opt: opt, patience: 30 * time.Second}
+	b := &bench{t: t, srv: srv, path: path, opt: opt, patience: 30 * time.Second}
 	b.opt.Events = b.listen(opt.Events)
 	b.open()
 	t.Cleanup(b.close)

@@ -164,6 +164,12 @@ var rowCases = []conformanceCase{
 		require.NoError(b, err)
 		require.Equal(b, map[string]any{"ID": int64(0), "name": "x"}, values)
 	}},
+	{"case-60 two fields for one column", Options{}, func(b *bench) {
+		c := b.open(b.create())
+		c.desc.Field = append(c.desc.Field, field("NAME", 50, tString))
+		c.send(0, orderRows(0, 1))
+		c.ends(codes.InvalidArgument)
+	}},
 	{"case-62 case-63 descriptor lacks columns", Options{}, func(b *bench) {
 		c := b.open(b.create())
 		c.desc = message("M", field("id", 1, tInt64))

@@ -81,6 +81,13 @@ var valueCases = []conformanceCase{
 		require.Equal(b, int64(1), resp.GetRowErrors()[0].GetIndex())
 		require.Equal(b, "Field foo: STRING(10) has maximum length 10 but got a value with length 12 on field foo.", resp.GetRowErrors()[0].GetMessage())
 	}},
+	{"case-38 in a record", withTable(&storagepb.TableFieldSchema{Name: "rec", Type: storagepb.TableFieldSchema_STRUCT, Fields: []*storagepb.TableFieldSchema{
+		{Name: "foo", Type: storagepb.TableFieldSchema_STRING, MaxLength: 2}}}), func(b *bench) {
+		d := message("M", field("rec", 1, tMessage))
+		d.Field[0].TypeName, d.NestedType = proto.String("Rec"), []*descriptorpb.DescriptorProto{message("Rec", field("foo", 1, tString))}
+		resp := b.typedCall(d).refused(0, [][]byte{bytesField(nil, 1, string(bytesField(nil, 1, "abc")))}, codes.InvalidArgument, 0)
+		require.Contains(b, resp.GetRowErrors()[0].GetMessage(), "STRING(2) has maximum length 2 but got a value with length 3 on field rec.foo.")
+	}},
 	{"case-39 range of TIMESTAMP", withTable(column("bar", storagepb.TableFieldSchema_TIMESTAMP, "")), func(b *bench) {
 		c := b.typedCall(message("M", field("bar", 1, tInt64)))
 		resp := c.refused(0, [][]byte{varintField(nil, 1, math.MinInt64)}, codes.InvalidArgument, 0)

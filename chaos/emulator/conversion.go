@@ -43,10 +43,10 @@ func (s scalar) float() float64 {
 	return math.Float64frombits(s.num)
 }
 
-// consumeScalar reads a value of a kind at the front of b, which protowire found to be whole.
-func consumeScalar(kind protoreflect.Kind, num protowire.Number, b []byte) scalar {
+// consumeScalar reads a value of a kind, and of its wire type, at the front of b, which protowire found to be whole.
+func consumeScalar(kind protoreflect.Kind, wire protowire.Type, num protowire.Number, b []byte) scalar {
 	s := scalar{kind: kind}
-	switch wireType(kind) {
+	switch wire {
 	case protowire.BytesType:
 		s.text, _ = protowire.ConsumeBytes(b)
 	case protowire.StartGroupType:
@@ -73,7 +73,7 @@ func member(msg []byte, fd protoreflect.FieldDescriptor) (s scalar, present bool
 			return s, present
 		}
 		if num == fd.Number() && typ == wireType(fd.Kind()) {
-			s, present = consumeScalar(fd.Kind(), num, msg[n:n+size]), true
+			s, present = consumeScalar(fd.Kind(), typ, num, msg[n:n+size]), true
 		}
 		msg = msg[n+size:]
 	}
@@ -108,11 +108,11 @@ func always(show func(scalar) string) conversion {
 	return conversion{value: func(s scalar) (Value, string) { return scalarValue(show(s)), "" }}
 }
 
-// conversionOf is how a column reads a field of kind and type that it accepts.
-func conversionOf(column *storagepb.TableFieldSchema, fd protoreflect.FieldDescriptor) conversion {
+// conversionOf is how a column, known by its path, reads a field of a type that it accepts.
+func conversionOf(column *storagepb.TableFieldSchema, path string, fd protoreflect.FieldDescriptor) conversion {
 	md := fd.Message()
 	if md == nil {
-		return scalarConversion(column, fd.Kind(), fd.Enum())
+		return scalarConversion(column, path, fd.Kind(), fd.Enum())
 	}
 	switch column.GetType() {
 	case storagepb.TableFieldSchema_TIMESTAMP:
@@ -120,13 +120,13 @@ func conversionOf(column *storagepb.TableFieldSchema, fd protoreflect.FieldDescr
 	case storagepb.TableFieldSchema_INTERVAL:
 		return convert(durationMessage(md), interval.value)
 	case storagepb.TableFieldSchema_RANGE:
-		return rangeConversion(column, md)
+		return rangeConversion(column, path, md)
 	}
-	return unwrapped(column, md.Fields().ByName("value")) // of a wrapper
+	return unwrapped(column, path, md.Fields().ByName("value")) // of a wrapper
 }
 
-func unwrapped(column *storagepb.TableFieldSchema, fd protoreflect.FieldDescriptor) conversion {
-	inner := scalarConversion(column, fd.Kind(), fd.Enum())
+func unwrapped(column *storagepb.TableFieldSchema, path string, fd protoreflect.FieldDescriptor) conversion {
+	inner := scalarConversion(column, path, fd.Kind(), fd.Enum())
 	outer := conversion{value: func(s scalar) (Value, string) {
 		v, _ := member(s.text, fd)
 		return inner.value(v)
@@ -140,7 +140,7 @@ func unwrapped(column *storagepb.TableFieldSchema, fd protoreflect.FieldDescript
 	return outer
 }
 
-func scalarConversion(column *storagepb.TableFieldSchema, kind protoreflect.Kind, enum protoreflect.EnumDescriptor) conversion {
+func scalarConversion(column *storagepb.TableFieldSchema, path string, kind protoreflect.Kind, enum protoreflect.EnumDescriptor) conversion {
 	text := kind == protoreflect.StringKind
 	switch column.GetType() {
 	case storagepb.TableFieldSchema_BOOL:
@@ -155,12 +155,12 @@ func scalarConversion(column *storagepb.TableFieldSchema, kind protoreflect.Kind
 				return string(enum.Values().ByNumber(protoreflect.EnumNumber(s.int())).Name()) // others count as unknown fields
 			})
 		}
-		return limited(column, "STRING", utf8.RuneCount, func(b []byte) string { return strings.ToValidUTF8(string(b), "\uFFFD") })
+		return limited(path, int(column.GetMaxLength()), "STRING", utf8.RuneCount, func(b []byte) string { return strings.ToValidUTF8(string(b), "\uFFFD") })
 	case storagepb.TableFieldSchema_BYTES:
-		return limited(column, "BYTES", func(b []byte) int { return len(b) }, base64.StdEncoding.EncodeToString)
+		return limited(path, int(column.GetMaxLength()), "BYTES", func(b []byte) int { return len(b) }, base64.StdEncoding.EncodeToString)
 	case storagepb.TableFieldSchema_NUMERIC, storagepb.TableFieldSchema_BIGNUMERIC:
 		f := decimalFormatOf(column)
-		return convert(f.parse, f.value)
+		return checkedIf(f.limit != nil || !integral(kind), convert(f.parse, f.value))
 	case storagepb.TableFieldSchema_DATE:
 		return convert(pick(text, dateText, dateDays), showCivil(civil.date))
 	case storagepb.TableFieldSchema_TIME:
@@ -168,7 +168,8 @@ func scalarConversion(column *storagepb.TableFieldSchema, kind protoreflect.Kind
 	case storagepb.TableFieldSchema_DATETIME:
 		return convert(pick(text, datetimeText, datetimeBits), showCivil(civil.datetime))
 	case storagepb.TableFieldSchema_TIMESTAMP:
-		return convert(pick(text, timestampText(column), timestampMicros), showTimestamp(column))
+		c := convert(pick(text, timestampText(column), timestampMicros), showTimestamp(column))
+		return checkedIf(text || kind == protoreflect.Int64Kind, c)
 	case storagepb.TableFieldSchema_INTERVAL:
 		return convert(intervalText, interval.value)
 	case storagepb.TableFieldSchema_JSON:
@@ -179,6 +180,22 @@ func scalarConversion(column *storagepb.TableFieldSchema, kind protoreflect.Kind
 	return always(func(s scalar) string { return strings.ToValidUTF8(string(s.text), "\uFFFD") }) // of types yet unknown
 }
 
+// checkedIf drops the check of a conversion that every value will do for.
+func checkedIf(needed bool, c conversion) conversion {
+	if !needed {
+		c.check = nil
+	}
+	return c
+}
+
+func integral(kind protoreflect.Kind) bool {
+	switch kind {
+	case protoreflect.Int32Kind, protoreflect.Int64Kind, protoreflect.Uint32Kind, protoreflect.Uint64Kind:
+		return true
+	}
+	return false
+}
+
 func pick[T any](first bool, a, b T) T {
 	if first {
 		return a
@@ -187,18 +204,21 @@ func pick[T any](first bool, a, b T) T {
 }
 
 // limited is the conversion of STRING and BYTES, with their maximum length (case 38).
-func limited(column *storagepb.TableFieldSchema, name string, length func([]byte) int, show func([]byte) string) conversion {
-	limit := int(column.GetMaxLength())
+func limited(path string, limit int, name string, length func([]byte) int, show func([]byte) string) conversion {
 	if limit == 0 {
 		return always(func(s scalar) string { return show(s.text) })
 	}
-	return convert(func(s scalar) ([]byte, string) {
-		if n := length(s.text); n > limit {
-			return nil, fmt.Sprintf("Field %s: %s(%d) has maximum length %d but got a value with length %d",
-				column.GetName(), name, limit, limit, n)
+	check := func(s scalar) string {
+		if n := len(s.text); n <= limit { // nor are there more characters
+			return ""
 		}
-		return s.text, ""
-	}, func(b []byte) Value { return scalarValue(show(b)) })
+		if n := length(s.text); n > limit {
+			return fmt.Sprintf("Field %s: %s(%d) has maximum length %d but got a value with length %d",
+				path, name, limit, limit, n)
+		}
+		return ""
+	}
+	return conversion{check: check, value: func(s scalar) (Value, string) { return scalarValue(show(s.text)), check(s) }}
 }
 
 // jsonText checks a JSON document (case 42; the service's text is not known).

@@ -47,7 +47,7 @@ func parseDefault(column *storagepb.TableFieldSchema) (d columnDefault, err erro
 	case !scalarColumn:
 		return d, fmt.Errorf("the emulator supports no default values of REPEATED and RECORD columns but NULL, not %s", expression)
 	case clock.name != "" && (upper == clock.name || upper == clock.name+"()"):
-		convert := scalarConversion(column, protoreflect.StringKind, nil)
+		convert := scalarConversion(column, column.GetName(), protoreflect.StringKind, nil)
 		d.now = func(now time.Time) Value {
 			v, _ := convert.value(scalar{kind: protoreflect.StringKind, text: []byte(now.UTC().Format(clock.layout))})
 			return v
@@ -63,7 +63,7 @@ func parseDefault(column *storagepb.TableFieldSchema) (d columnDefault, err erro
 	if !ok {
 		return d, fmt.Errorf("the literal %s is no %s", expression, typeName(column.GetType()))
 	}
-	v, problem := scalarConversion(column, s.kind, nil).value(s)
+	v, problem := scalarConversion(column, column.GetName(), s.kind, nil).value(s)
 	if problem != "" {
 		return d, fmt.Errorf("the default value %s: %s", expression, problem)
 	}

@@ -65,8 +65,17 @@ func ExampleStart() {
 		}
 		fmt.Println(string(text))
 	}
+	contents, _ := srv.Contents(table) // the same, as BigQuery would show it
+	for i := range contents.Len() {
+		values, err := contents.Row(i)
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(contents.Schema.GetFields()[0].GetName(), "is", values[0].Text)
+	}
 	// Output:
 	// written at 0
 	// refused
 	// {"id":42}
+	// id is 42
 }

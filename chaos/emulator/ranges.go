@@ -17,14 +17,14 @@ func elementOf(column *storagepb.TableFieldSchema) *storagepb.TableFieldSchema {
 }
 
 // rangeConversion reads a message {start, end} of two elements; an unset one is unbounded.
-func rangeConversion(column *storagepb.TableFieldSchema, md protoreflect.MessageDescriptor) conversion {
+func rangeConversion(column *storagepb.TableFieldSchema, path string, md protoreflect.MessageDescriptor) conversion {
 	element := elementOf(column)
 	bound := func(name protoreflect.Name) func([]byte) (Value, string) {
 		fd := md.Fields().ByName(name)
 		if fd == nil {
 			return func([]byte) (Value, string) { return Value{}, "" }
 		}
-		c := conversionOf(element, fd)
+		c := conversionOf(element, path, fd)
 		return func(msg []byte) (Value, string) {
 			s, present := member(msg, fd)
 			if !present {

@@ -63,17 +63,21 @@ func (p *plan) read(b []byte, filled, out []Value) (problem string) {
 		if f == nil {
 			continue
 		}
-		known, problem := f.readField(typ, field, out)
-		if problem != "" {
-			return problem
+		known := typ == f.wire
+		if out != nil || !known || !f.plain {
+			if known, problem = f.readField(typ, field, out); problem != "" {
+				return problem
+			}
 		}
 		if known && f.absent >= 0 {
 			seen[f.absent/64] |= 1 << (f.absent % 64)
 		}
 	}
-	for i, a := range p.absent {
-		switch {
-		case seen[i/64]&(1<<(i%64)) != 0:
+	for i := range p.absent {
+		if seen[i/64]&(1<<(i%64)) != 0 {
+			continue
+		}
+		switch a := &p.absent[i]; {
 		case a.problem == "":
 			if out != nil {
 				out[a.slot] = *a.value
@@ -88,14 +92,13 @@ func (p *plan) read(b []byte, filled, out []Value) (problem string) {
 // readField reads one field as it stands on the wire, which protowire found to be whole. known: the schema's field,
 // and not an unknown one that happens to have its number.
 func (f *fieldPlan) readField(typ protowire.Type, b []byte, out []Value) (known bool, problem string) {
-	want := wireType(f.kind)
 	switch {
-	case typ == want:
+	case typ == f.wire:
 		return f.readValue(b, out)
 	case f.list && typ == protowire.BytesType: // packed (case 47)
 		packed, _ := protowire.ConsumeBytes(b)
 		for len(packed) > 0 {
-			n := protowire.ConsumeFieldValue(f.num, want, packed)
+			n := protowire.ConsumeFieldValue(f.num, f.wire, packed)
 			if n < 0 {
 				return true, malformedRow
 			}
@@ -111,50 +114,42 @@ func (f *fieldPlan) readField(typ protowire.Type, b []byte, out []Value) (known 
 
 // readValue reads one value of the field's own wire type.
 func (f *fieldPlan) readValue(b []byte, out []Value) (known bool, problem string) {
-	if out == nil && f.sub == nil && f.check == nil && f.enum == nil {
+	if f.plain && out == nil {
 		return true, ""
 	}
-	s := consumeScalar(f.kind, f.num, b)
-	if f.enum != nil && f.enum.Values().ByNumber(protoreflect.EnumNumber(s.int())) == nil {
+	s := consumeScalar(f.kind, f.wire, f.num, b)
+	switch {
+	case f.enum != nil && f.enum.Values().ByNumber(protoreflect.EnumNumber(s.int())) == nil:
 		return false, ""
-	}
-	var v Value
-	switch {
-	case f.record && out != nil:
-		v.Kind = RecordValue
-		v.Items, problem = f.sub.values(s.text, nil)
-		if problem != "" {
-			return true, problem
-		}
-	case f.sub != nil:
-		if problem := f.sub.read(s.text, nil, nil); problem != "" {
+	case f.sub != nil && (out == nil || !f.record):
+		if problem = f.sub.read(s.text, nil, nil); problem != "" {
 			return true, problem
 		}
 	}
-	if !f.record {
-		if v, problem = f.convert(s, out != nil); problem != "" {
-			return true, f.on(problem)
+	if out == nil {
+		if f.check != nil {
+			problem = f.check(s)
 		}
+		return true, f.on(problem)
 	}
-	switch {
-	case out == nil:
-	case f.list:
-		out[f.slot].Items = append(out[f.slot].Items, v)
-	default:
-		out[f.slot] = v
-	}
-	return true, ""
+	return true, f.decode(s, &out[f.slot])
 }
 
-// convert checks a value, and decodes it if it is wanted.
-func (f *fieldPlan) convert(s scalar, wanted bool) (v Value, problem string) {
-	switch {
-	case wanted:
-		return f.value(s)
-	case f.check != nil:
-		return v, f.check(s)
+// decode puts a value into its column.
+func (f *fieldPlan) decode(s scalar, column *Value) (problem string) {
+	v := Value{Kind: RecordValue}
+	if f.record {
+		v.Items, problem = f.sub.values(s.text, nil)
+	} else {
+		v, problem = f.value(s)
+		problem = f.on(problem)
 	}
-	return v, ""
+	if f.list {
+		column.Items = append(column.Items, v)
+	} else {
+		*column = v
+	}
+	return problem
 }
 
 // on adds the column to a problem, as the service's messages do.

@@ -94,6 +94,8 @@ type fieldPlan struct {
 	column string // path, as in "rec.leaf"
 	slot   int    // position among the columns
 	kind   protoreflect.Kind
+	wire   protowire.Type
+	plain  bool // nothing to check about its values
 	num    protowire.Number
 	list   bool
 	absent int                         // index in plan.absent, or -1
@@ -161,6 +163,9 @@ func (m *matcher) message(md protoreflect.MessageDescriptor, columns []*storagep
 			m.extra = append(m.extra, prefix+name)
 			continue
 		}
+		if p.inRow[slot] { // two names that differ in case; the service's text is not known
+			return nil, errorf(codes.InvalidArgument, m.stream, "Two fields of the input schema are for the column %s.", prefix+name)
+		}
 		p.inRow[slot] = true
 		f, err := m.field(fd, columns[slot], prefix)
 		if err != nil {
@@ -191,7 +196,8 @@ func (m *matcher) field(fd protoreflect.FieldDescriptor, column *storagepb.Table
 			where, fd.Kind(), typeName(column.GetType()))
 	}
 	f := &fieldPlan{
-		column: prefix + column.GetName(), kind: fd.Kind(), num: fd.Number(), list: fd.IsList(), absent: -1, enum: fd.Enum(),
+		column: prefix + column.GetName(), kind: fd.Kind(), wire: wireType(fd.Kind()), num: fd.Number(), list: fd.IsList(),
+		absent: -1, enum: fd.Enum(),
 	}
 	if column.GetType() == storagepb.TableFieldSchema_STRUCT {
 		var err *apiError
@@ -199,10 +205,11 @@ func (m *matcher) field(fd protoreflect.FieldDescriptor, column *storagepb.Table
 		f.sub, err = m.message(fd.Message(), column.GetFields(), f.column+".")
 		return f, err
 	}
-	f.conversion = conversionOf(column, fd)
+	f.conversion = conversionOf(column, f.column, fd)
 	if fd.Message() != nil {
 		f.sub = structural(fd.Message(), 2)
 	}
+	f.plain = f.sub == nil && f.check == nil && f.enum == nil
 	return f, nil
 }
 
@@ -257,13 +264,14 @@ func structural(md protoreflect.MessageDescriptor, depth int) *plan {
 	p := &plan{fields: map[protowire.Number]*fieldPlan{}}
 	for i := range md.Fields().Len() {
 		fd := md.Fields().Get(i)
-		f := &fieldPlan{column: string(fd.Name()), kind: fd.Kind(), num: fd.Number(), list: fd.IsList(), absent: -1}
+		f := &fieldPlan{column: string(fd.Name()), kind: fd.Kind(), wire: wireType(fd.Kind()), num: fd.Number(), list: fd.IsList(), absent: -1}
 		if fd.Message() != nil {
 			if depth == 1 {
 				continue
 			}
 			f.sub = structural(fd.Message(), depth-1)
 		}
+		f.plain = f.sub == nil
 		p.fields[fd.Number()] = f
 	}
 	return p

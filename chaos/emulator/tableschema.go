@@ -76,9 +76,9 @@ func checkColumn(c *storagepb.TableFieldSchema, depth int) error {
 
 // validDecimal checks the parameters of a NUMERIC or BIGNUMERIC.
 func validDecimal(c *storagepb.TableFieldSchema) bool {
-	whole, scale := c.GetPrecision()-c.GetScale(), c.GetScale()
+	whole, scale := c.GetPrecision()-c.GetScale(), c.GetScale() // max(1, scale) <= precision
 	if c.GetType() == storagepb.TableFieldSchema_NUMERIC {
-		return 1 <= whole && whole <= 29 && 0 <= scale && scale <= 9
+		return c.GetPrecision() >= 1 && 0 <= whole && whole <= 29 && 0 <= scale && scale <= 9
 	}
-	return 1 <= whole && whole <= 38 && 0 <= scale && scale <= 38
+	return c.GetPrecision() >= 1 && 0 <= whole && whole <= 38 && 0 <= scale && scale <= 38
 }

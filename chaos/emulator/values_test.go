@@ -37,29 +37,45 @@ func everything(pick func(n int) int) (*descriptorpb.DescriptorProto, []*storage
 	d.NestedType[9].Field[0].TypeName = proto.String("M.google_protobuf_Timestamp")
 	d.EnumType = []*descriptorpb.EnumDescriptorProto{colours}
 	modes := []storagepb.TableFieldSchema_Mode{storagepb.TableFieldSchema_NULLABLE, storagepb.TableFieldSchema_REQUIRED, storagepb.TableFieldSchema_REPEATED}
+	kinds := proto.CloneOf(d) // one field of each type
+	for k := kind(1); k <= 18; k++ {
+		for _, nested := range d.NestedType {
+			f := field("f"+strconv.Itoa(len(kinds.Field)), int32(len(kinds.Field)+1), k)
+			switch {
+			case k == tMessage:
+				f.TypeName = proto.String("M." + nested.GetName())
+			case k == tEnum:
+				f.TypeName = proto.String("M.Colour")
+			case k == tGroup:
+				continue
+			}
+			if kinds.Field = append(kinds.Field, f); k != tMessage {
+				break
+			}
+		}
+	}
+	raw, err := proto.Marshal(kinds)
+	if err != nil {
+		panic(err)
+	}
+	w, err := parseWriterSchema(raw)
+	if err != nil {
+		panic(err)
+	}
 	for i, c := range columns {
 		c.Name, c.Mode = "c"+strconv.Itoa(i), modes[pick(len(modes))]
 		var fits []*descriptorpb.FieldDescriptorProto
-		for k := kind(1); k <= 18; k++ {
-			for j := range len(d.NestedType) {
-				f := field(c.Name, int32(i+1), k)
-				if c.Mode == storagepb.TableFieldSchema_REPEATED {
-					f.Label = descriptorpb.FieldDescriptorProto_LABEL_REPEATED.Enum()
-				}
-				switch {
-				case k == tMessage:
-					f.TypeName = proto.String("M." + d.NestedType[j].GetName())
-				case k == tEnum && j == 0:
-					f.TypeName = proto.String("M.Colour")
-				case k == tGroup || j > 0:
-					continue
-				}
-				if taken(d, f, c) {
-					fits = append(fits, f)
-				}
+		for n, f := range kinds.Field {
+			if accepts(c, w.message.Fields().Get(n)) { // as TestAcceptedProtoTypes checks
+				fits = append(fits, f)
 			}
 		}
-		d.Field = append(d.Field, fits[pick(len(fits))])
+		f := proto.CloneOf(fits[pick(len(fits))])
+		f.Name, f.Number = proto.String(c.Name), proto.Int32(int32(i+1))
+		if c.Mode == storagepb.TableFieldSchema_REPEATED {
+			f.Label = descriptorpb.FieldDescriptorProto_LABEL_REPEATED.Enum()
+		}
+		d.Field = append(d.Field, f)
 	}
 	rec := &storagepb.TableFieldSchema{Name: "rec", Type: storagepb.TableFieldSchema_STRUCT, Mode: modes[pick(2)*2], Fields: columns}
 	outer := message("Outer", field("rec", 1, []kind{tMessage, tGroup}[pick(2)]), field("more", 2, tInt64))
@@ -73,18 +89,6 @@ func everything(pick func(n int) int) (*descriptorpb.DescriptorProto, []*storage
 		outer.Field[0].Label = descriptorpb.FieldDescriptorProto_LABEL_REPEATED.Enum()
 	}
 	return outer, []*storagepb.TableFieldSchema{rec, column("more", storagepb.TableFieldSchema_INT64, "5")}
-}
-
-// taken says whether a column takes a field, by the tables that TestAcceptedProtoTypes checks.
-func taken(d *descriptorpb.DescriptorProto, f *descriptorpb.FieldDescriptorProto, c *storagepb.TableFieldSchema) bool {
-	one := proto.CloneOf(d)
-	one.Field = []*descriptorpb.FieldDescriptorProto{f}
-	raw, err := proto.Marshal(one)
-	if err != nil {
-		return false
-	}
-	w, err := parseWriterSchema(raw)
-	return err == nil && accepts(c, w.message.Fields().Get(0))
 }
 
 // agree reads a row both ways.
