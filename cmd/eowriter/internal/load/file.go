@@ -52,17 +52,17 @@ func (l *loader) loadFile(reading context.Context, in *input) error {
 		err = f.tooMany() // of those in flight some may have been refused at last
 	}
 	if whole && err == nil {
-		l.display.file("%s: landed, %s", source.Name(in.path), rowsText(in.file.Position().Rows, f.dead.Load()))
+		l.display.file("%s: landed, %d rows%s", source.Name(in.path), in.file.Position().Rows, deadText(f.dead.Load()))
 	}
 	return err
 }
 
-// rowsText says how many rows there were, and how many of them are dead letters.
-func rowsText(rows, dead int64) string {
+// deadText says how many of a file's rows are dead letters, if any.
+func deadText(dead int64) string {
 	if dead == 0 {
-		return fmt.Sprintf("%d rows", rows)
+		return ""
 	}
-	return fmt.Sprintf("%d rows, of which %d are dead letters", rows, dead)
+	return fmt.Sprintf(", %d of them are dead letters", dead)
 }
 
 // given is err, or nil if it comes from reading having ended.

@@ -71,7 +71,7 @@ func (l *loader) verify(ctx context.Context, in *input) error {
 	switch _, err := in.file.Peek(); {
 	case err == io.EOF:
 		in.close()
-		l.display.file("%s: nothing to do, its %s have landed", source.Name(in.path), rowsText(acked.Rows, part.Dead))
+		l.display.file("%s: nothing to do, its %d rows have landed%s", source.Name(in.path), acked.Rows, deadText(part.Dead))
 	case err != nil:
 		return err
 	}
