@@ -149,11 +149,13 @@ func (s *File) note(line []byte) error {
 	return nil
 }
 
-// torn says whether a last line without an end can be the beginning of a letter, or zeros that a file system put there.
+// torn says whether a last line without an end can be the beginning of a letter, perhaps with zeros that a file system
+// put behind it.
 func torn(line []byte) bool {
 	const begin = `{"ledger":"`
+	line = bytes.TrimRight(line, "\x00")
 	n := min(len(line), len(begin))
-	return string(line[:n]) == begin[:n] || len(bytes.Trim(line, "\x00")) == 0
+	return string(line[:n]) == begin[:n]
 }
 
 // readLine returns the next line with its newline; at the end what is left, and io.EOF. It is valid until the next call.
