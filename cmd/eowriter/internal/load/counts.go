@@ -137,7 +137,7 @@ func (l *loader) events() committed.Events {
 	return committed.Events{
 		Step: func(e committed.StepEvent) {
 			if l.opt.step != nil {
-				l.opt.step(e.Step, e.Done)
+				l.opt.step(string(e.Step), e.Done)
 			}
 			if e.Done && (e.Step == committed.O1 || e.Step == committed.R1) {
 				c.streams.Add(1)

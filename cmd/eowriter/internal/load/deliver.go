@@ -1,14 +1,12 @@
 package load
 
 import (
+	"cmp"
 	"context"
 	"time"
 
 	"github.com/eowriter/eowriter/cmd/eowriter/internal/deadletter"
 )
-
-// deliverEvery is how often letters are looked for while files are loaded.
-const deliverEvery = time.Second
 
 // openFile opens the file for dead letters, if that is where they go.
 func (l *loader) openFile() error {
@@ -55,7 +53,7 @@ func (l *loader) letterStep() func(deadletter.Step) {
 	if l.opt.step == nil {
 		return nil
 	}
-	return func(s deadletter.Step) { l.opt.step(s, true) }
+	return func(s deadletter.Step) { l.opt.step(string(s), true) }
 }
 
 func (l *loader) closeLetters() error {
@@ -94,7 +92,7 @@ func (l *loader) deliver(ctx context.Context, failed func()) (finish func() erro
 }
 
 func (l *loader) deliverUntil(ctx context.Context, quit <-chan struct{}, failed func()) error {
-	tick := time.NewTicker(deliverEvery)
+	tick := time.NewTicker(cmp.Or(l.opt.deliver, time.Second))
 	defer tick.Stop()
 	for {
 		if err := l.delivery.All(ctx); err != nil {

@@ -46,8 +46,10 @@ type Options struct {
 	ClientOptions []option.ClientOption // reach the service
 	Progress      Progress              // is told how it goes
 
-	contact time.Duration        // how long to try to reach the service at first; 0: 30 s
-	step    func(step, done any) // of tests: told of every step of a batch and of a letter; nil: nobody is
+	// Of tests.
+	contact time.Duration                // how long to try to reach the service at first; 0: 30 s
+	deliver time.Duration                // how often letters are looked for while files are loaded; 0: 1 s
+	step    func(step string, done bool) // is told of every step of a batch and of a letter; nil: nobody is
 }
 
 // ErrInterrupted says that the context ended before everything was read. What was read has landed.

@@ -22,6 +22,9 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if text := os.Getenv(childVariable); text != "" {
+		os.Exit(childMain(text))
+	}
 	goleak.VerifyTestMain(m,
 		// The client library's: sleeps for 20 s per connection, also after Close; and a worker that is never ended.
 		goleak.IgnoreAnyFunction("cloud.google.com/go/bigquery/storage/managedwriter.(*connection).getStream.func1"),
