@@ -137,7 +137,11 @@ func (l *loader) events() committed.Events {
 	return committed.Events{
 		Step: func(e committed.StepEvent) {
 			if l.opt.step != nil {
-				l.opt.step(string(e.Step), e.Done)
+				step := string(e.Step)
+				if e.Key.Table != l.opt.Table {
+					step = "letters' " + step
+				}
+				l.opt.step(step, e.Done)
 			}
 			if e.Done && (e.Step == committed.O1 || e.Step == committed.R1) {
 				c.streams.Add(1)

@@ -140,6 +140,12 @@ func TestKillWithDeadLetters(t *testing.T) {
 		steps := []deadletter.Step{deadletter.D1, deadletter.D2, deadletter.D3, deadletter.D4}
 		if toTable {
 			steps = []deadletter.Step{deadletter.D1, deadletter.D4} // between them it is a batch
+			for _, c := range points {
+				if c.Step[0] != 'R' {
+					c.Step = "letters' " + c.Step
+					all = append(slices.Clip(all), c)
+				}
+			}
 		}
 		for _, step := range steps {
 			all = append(slices.Clip(all), child{Step: string(step), Done: true, Nth: 1}, child{Step: string(step), Done: true, Nth: 3})
