@@ -2,7 +2,6 @@ package rows
 
 import (
 	"bytes"
-	"math"
 	"math/bits"
 )
 
@@ -84,24 +83,6 @@ func (d decimal) normal() decimal {
 
 // digits counts the digits of a normal decimal.
 func (d decimal) digits() int { return len(d.whole) + len(d.fraction) }
-
-// integer returns the value if it is an integer of 64 bits, however it is spelt: 1.0, 1e3 and 120e-1
-// are, 1.5 is not. It never rounds.
-func (d decimal) integer() (v int64, bad problem) {
-	d = d.normal()
-	if d.exponent < 0 {
-		return 0, problem{TooFine, "not an integer"}
-	}
-	abs, fits := d.scaled(0)
-	switch {
-	case !fits || abs[1]|abs[2]|abs[3] != 0:
-	case d.negative && abs[0] <= 1<<63:
-		return -int64(abs[0]), problem{}
-	case !d.negative && abs[0] <= math.MaxInt64:
-		return int64(abs[0]), problem{}
-	}
-	return 0, problem{OutOfRange, "out of range"}
-}
 
 // scaled returns the digits of a normal decimal × 10^(exponent+scale), which must not be negative.
 func (d decimal) scaled(scale int) (abs uint256, fits bool) {

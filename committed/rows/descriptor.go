@@ -138,8 +138,8 @@ func canPack(t descriptorpb.FieldDescriptorProto_Type) bool {
 }
 
 // fieldNames gives each column's field in its message a name: the column's own if it can be one, else
-// col_ and base64 of it, without what isn't allowed at the ends, or, if that is no name either or not
-// the only one, hexadecimal digits of it.
+// col_ and base64 of it, without what isn't allowed at the ends, or, if that is no name either,
+// hexadecimal digits of it; underscores behind it set it apart.
 func fieldNames(fields []*storagepb.TableFieldSchema) []string {
 	names := make([]string, len(fields))
 	taken := make(map[string]bool, len(fields))
@@ -154,7 +154,7 @@ func fieldNames(fields []*storagepb.TableFieldSchema) []string {
 			continue
 		}
 		name := "col_" + strings.Trim(base64.StdEncoding.EncodeToString([]byte(f.GetName())), "+/=")
-		if !protoreflect.Name(name).IsValid() || taken[name] {
+		if !protoreflect.Name(name).IsValid() {
 			name = "col_" + hex.EncodeToString([]byte(f.GetName()))
 		}
 		for taken[name] {

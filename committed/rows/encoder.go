@@ -64,6 +64,14 @@ func (e *Encoder) Append(dst, object []byte) ([]byte, error) {
 	return out[:len(dst)], err
 }
 
+// appendVarint is protowire's, with the case of one byte inlined: most tags and lengths have one.
+func appendVarint(dst []byte, v uint64) []byte {
+	if v < 1<<7 {
+		return append(dst, byte(v))
+	}
+	return protowire.AppendVarint(dst, v)
+}
+
 // closeLength makes what follows dst[start], a byte kept free, a length-delimited value: it puts the
 // length there and moves the value if the length takes more than that byte.
 func closeLength(dst []byte, start int) []byte {

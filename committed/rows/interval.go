@@ -75,3 +75,21 @@ func readCount(b []byte, end byte) (n int64, rest []byte, ok bool) {
 	}
 	return n, b[i+1:], true
 }
+
+// interval reads the canonical text and passes it on.
+func (p *parser) interval(dst []byte, f *field, c byte) ([]byte, *Error) {
+	if c != '"' {
+		return dst, p.wrongType(f.column.name, c)
+	}
+	start := len(dst)
+	dst = append(dst, 0)
+	text, err := p.text(dst)
+	if err != nil {
+		return dst, err
+	}
+	if bad := checkInterval(text); bad.found() {
+		return dst, bad.with(text)
+	}
+	// text may stand where it goes: then this moves nothing.
+	return closeLength(append(dst, text...), start), nil
+}

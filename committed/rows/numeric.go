@@ -101,3 +101,20 @@ func appendDecimal(dst []byte, abs uint256, negative bool) []byte {
 	dst = append(dst, byte(n))
 	return append(dst, b[:n]...)
 }
+
+// numeric reads a number or a string of one, exactly.
+func (p *parser) numeric(dst []byte, f *field, c byte) (abs uint256, negative bool, err *Error) {
+	text, err := p.numberOrText(dst, f, c)
+	if err != nil {
+		return uint256{}, false, err
+	}
+	d, err := split(text, f)
+	if err != nil {
+		return uint256{}, false, err
+	}
+	abs, negative, bad := f.numeric.parse(d)
+	if bad.found() {
+		return uint256{}, false, bad.with(text)
+	}
+	return abs, negative, nil
+}

@@ -1,8 +1,6 @@
 package rows
 
-import (
-	"google.golang.org/protobuf/encoding/protowire"
-)
+import "google.golang.org/protobuf/encoding/protowire"
 
 // parser walks one JSON object and appends wire bytes. It lives on Append's stack, and so does what
 // it remembers per record: nothing here may make it escape to the heap (TestAppendAllocatesNothing).
@@ -21,9 +19,18 @@ type parser struct {
 // peek skips white space and returns the byte at pos, 0 at the end. A 0 byte in the input is never
 // valid where peek is used, so the two need not be told apart.
 func (p *parser) peek() byte {
+	if p.pos < len(p.in) {
+		if c := p.in[p.pos]; c > ' ' {
+			return c
+		}
+	}
+	return p.skipSpace()
+}
+
+func (p *parser) skipSpace() byte {
 	for p.pos < len(p.in) {
 		c := p.in[p.pos]
-		if c > ' ' || c != ' ' && c != '\n' && c != '\r' && c != '\t' {
+		if c != ' ' && c != '\n' && c != '\r' && c != '\t' {
 			return c
 		}
 		p.pos++
@@ -104,10 +111,6 @@ func (p *parser) member(dst []byte, r *record, seen bitset, next int) ([]byte, i
 		return dst, 0, (&Error{Kind: DuplicateField, Reason: "the field is there twice"}).under(f.name)
 	}
 	seen.set(i)
-	if p.peek() != ':' {
-		return dst, 0, p.syntax("want ':'").under(f.name)
-	}
-	p.pos++
 	if dst, err = p.field(dst, f); err != nil {
 		return dst, 0, err.under(f.name)
 	}
@@ -136,7 +139,8 @@ const hintReach = 6
 // unknown is the index of a field that is to be left out.
 const unknown = -1
 
-// name reads a member's name and returns its field's index. next is the likeliest one.
+// name reads a member's name and the colon behind it and returns its field's index, or unknown with
+// the colon not read. next is the likeliest index.
 func (p *parser) name(dst []byte, r *record, next int) (int, *Error) {
 	if p.peek() != '"' {
 		return 0, p.syntax("want a field name")
@@ -154,8 +158,11 @@ func (p *parser) name(dst []byte, r *record, next int) (int, *Error) {
 	}
 	i, ok := r.lookup(name)
 	switch {
-	case ok:
+	case ok && p.peek() == ':':
+		p.pos++
 		return i, nil
+	case ok:
+		return 0, p.syntax("want ':'").under(r.fields[i].name)
 	case p.enc.options.ignoreUnknown:
 		p.ignored = true
 		p.enc.ignored.add(r.path, name, p.weight)
@@ -195,7 +202,7 @@ func (p *parser) field(dst []byte, f *field) ([]byte, *Error) {
 	if f.repeated {
 		return p.array(dst, f, c)
 	}
-	return p.value(protowire.AppendVarint(dst, f.tag), f, c)
+	return p.value(appendVarint(dst, f.tag), f, c)
 }
 
 // array appends the elements of the array at pos: one length-delimited value if f is packed, else
@@ -211,7 +218,7 @@ func (p *parser) array(dst []byte, f *field, c byte) ([]byte, *Error) {
 	}
 	start := 0
 	if f.packed {
-		dst = protowire.AppendVarint(dst, f.tag)
+		dst = appendVarint(dst, f.tag)
 		start = len(dst)
 		dst = append(dst, 0)
 	}
@@ -225,7 +232,7 @@ func (p *parser) array(dst []byte, f *field, c byte) ([]byte, *Error) {
 			return dst, err.at(i)
 		}
 		if !f.packed {
-			dst = protowire.AppendVarint(dst, f.tag)
+			dst = appendVarint(dst, f.tag)
 		}
 		var err *Error
 		if dst, err = p.value(dst, f, c); err != nil {
@@ -253,7 +260,7 @@ func (p *parser) value(dst []byte, f *field, c byte) ([]byte, *Error) {
 		return p.string(dst, f, c)
 	case kindInteger:
 		v, err := p.integer(dst, f, c)
-		return protowire.AppendVarint(dst, uint64(v)), err
+		return appendVarint(dst, uint64(v)), err
 	case kindFloat:
 		v, err := p.float(dst, f, c)
 		return protowire.AppendFixed64(dst, v), err
@@ -262,7 +269,7 @@ func (p *parser) value(dst []byte, f *field, c byte) ([]byte, *Error) {
 		return append(dst, v), err
 	case kindTimestamp, kindDate, kindTime, kindDatetime:
 		v, err := p.instant(dst, f, c)
-		return protowire.AppendVarint(dst, uint64(v)), err
+		return appendVarint(dst, uint64(v)), err
 	case kindPicos:
 		return p.picos(dst, f, c)
 	case kindBytes:

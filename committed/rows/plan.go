@@ -23,7 +23,7 @@ type record struct {
 // field is the plan for one column.
 type field struct {
 	name      string
-	quoted    string // the name as compact JSON spells it
+	quoted    string // the name and the colon, as compact JSON spells them
 	column    column
 	tag       uint64 // number and wire type, as protowire encodes them
 	repeated  bool
@@ -48,7 +48,7 @@ func plan(fields []*storagepb.TableFieldSchema, msg *descriptorpb.DescriptorProt
 		d := msg.GetField()[i]
 		f := field{
 			name:      s.GetName(),
-			quoted:    `"` + s.GetName() + `"`,
+			quoted:    `"` + s.GetName() + `":`,
 			column:    columnOf(s),
 			repeated:  s.GetMode() == storagepb.TableFieldSchema_REPEATED,
 			packed:    d.GetOptions().GetPacked(),

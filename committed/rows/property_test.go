@@ -31,6 +31,22 @@ func TestAnySchemaAnySpelling(t *testing.T) {
 	})
 }
 
+// A string of JSON under JSONAsText is the column that the JSON itself is without it, byte for byte, and
+// refused when that is. If it failed, one of the two spellings would store something else.
+func TestJSONAsTextAgrees(t *testing.T) {
+	schema := parse(t, `[{"name":"j","type":"JSON"}]`)
+	asValue := compile(t, schema)
+	asText, err := rows.Compile(schema, rows.JSONAsText())
+	require.NoError(t, err)
+	rapid.Check(t, func(t *rapid.T) {
+		value := drawJSON(t, 3)
+		want, wantErr := asValue.Append(nil, []byte(`{"j":`+value+`}`))
+		got, err := asText.Append(nil, []byte(`{"j":`+drawString(t, value)+`}`))
+		require.Equal(t, wantErr == nil, err == nil, "%v, %v: %s", wantErr, err, value)
+		require.Equal(t, want, got, value)
+	})
+}
+
 func drawFields(t *rapid.T, depth int) []*storagepb.TableFieldSchema {
 	types := []storagepb.TableFieldSchema_Type{storagepb.TableFieldSchema_STRUCT}
 	if depth == 3 {

@@ -52,13 +52,15 @@ func (p *parser) quoted() (raw []byte, escaped bool, err *Error) {
 // beyond ASCII, and is true if it passed one.
 //
 // Eight bytes at a time: x - 1s borrows into the top bit of each byte that is 0, &^ x drops bytes
-// whose top bit was set before. Only the lowest hit is exact, and only that one is used.
+// whose top bit was set before; ^ 2 puts the quote where the space was, right above the control
+// characters, so that one subtraction finds both. Only the lowest hit is exact, and only that one is
+// used.
 func skipPlain(b []byte, i int) (end int, high bool) {
 	const ones, tops = 0x0101010101010101, 0x8080808080808080
 	for ; i+8 <= len(b); i += 8 {
 		x := binary.LittleEndian.Uint64(b[i:])
-		quote, slash := x^('"'*ones), x^('\\'*ones)
-		hit := ((quote-ones)&^quote | (slash-ones)&^slash | (x-' '*ones)&^x) & tops
+		quote, slash := x^2*ones, x^'\\'*ones
+		hit := ((quote - 33*ones) | (slash - ones)) &^ x & tops
 		high = high || x&tops != 0
 		if hit != 0 {
 			return i + bits.TrailingZeros64(hit)/8, high

@@ -108,16 +108,3 @@ func withLocation(local int64, location *time.Location) (seconds int64, bad prob
 	}
 	return 0, skippedByTheClock
 }
-
-// appendPicos appends the text of a TIMESTAMP(12): RFC 3339 in UTC with the digits that are there.
-func appendPicos(dst []byte, seconds, picos int64) []byte {
-	dst = time.Unix(seconds, 0).UTC().AppendFormat(dst, "2006-01-02T15:04:05")
-	if picos != 0 {
-		dst = append(dst, '.')
-		for unit := int64(100_000_000_000); picos > 0; unit /= 10 {
-			dst = append(dst, '0'+byte(picos/unit))
-			picos %= unit
-		}
-	}
-	return append(dst, 'Z')
-}

@@ -1,5 +1,72 @@
 package rows
 
+import (
+	"math"
+	"strconv"
+)
+
+// bytes reads base64 text, or an array of the bytes as numbers (from -128 to 255, as JsonStreamWriter
+// has signed ones).
+func (p *parser) bytes(dst []byte, f *field, c byte) ([]byte, *Error) {
+	start, pos := len(dst), p.pos
+	dst = append(dst, 0)
+	var err *Error
+	switch c {
+	case '"':
+		var text []byte
+		if text, err = p.text(dst); err != nil {
+			return dst, err
+		}
+		var bad problem
+		if dst, bad = decodeBase64(dst, text); bad.found() {
+			p.pos = pos // decoding may have overwritten text
+			return dst, p.wrong(bad.kind, bad.reason)
+		}
+	case '[':
+		if dst, err = p.byteArray(dst, f); err != nil {
+			return dst, err
+		}
+	default:
+		return dst, p.wrongType("BYTES", c)
+	}
+	if n := len(dst) - start - 1; f.maxLength > 0 && n > f.maxLength {
+		return dst, &Error{Kind: TooLong, Reason: "longer than " + strconv.Itoa(f.maxLength) + " bytes"}
+	}
+	return closeLength(dst, start), nil
+}
+
+func (p *parser) byteArray(dst []byte, f *field) ([]byte, *Error) {
+	p.pos++ // [
+	if p.peek() == ']' {
+		p.pos++
+		return dst, nil
+	}
+	for i := 0; ; i++ {
+		c := p.peek()
+		if !isNumber(c) {
+			return dst, p.wrongType("a byte", c).at(i)
+		}
+		start := p.pos
+		v, err := p.integer(dst, f, c)
+		if err != nil {
+			return dst, err.at(i)
+		}
+		if v < math.MinInt8 || v > math.MaxUint8 {
+			return dst, problem{OutOfRange, "out of range for a byte"}.with(p.in[start:p.pos]).at(i)
+		}
+		dst = append(dst, byte(v))
+		switch p.peek() {
+		case ',':
+			p.pos++
+		case ']':
+			p.pos++
+			return dst, nil
+		default:
+			return dst, p.syntax("want ',' or ']'").at(i)
+		}
+	}
+}
+
 const (
 	noSextet  = 0xff
 	base64Std = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
