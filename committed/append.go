@@ -16,7 +16,13 @@ type Batch struct {
 	// the partition's Position. Both nil: a frozen partition without positions.
 	After, Position []byte
 
-	Rows [][]byte // serialized messages of the partition's writer schema
+	Rows [][]byte // serialized messages of the writer schema Schema
+
+	// Schema is the writer schema that Rows were encoded with. nil: the one in
+	// PartitionConfig, also when the table has changed since: who follows Partition.Schema
+	// names it here. The batch is sent and replayed under it. Another schema than the last
+	// batch's waits until what is in flight is answered, and takes a new connection.
+	Schema *Schema
 
 	// Digest identifies the content in the source's own bytes, so that a newer
 	// encoder doesn't break a replay. Zero: it is taken over Rows.
@@ -37,7 +43,11 @@ type Batch struct {
 // batch lands unless the partition stops. The rows are copied; the positions must not
 // be changed any more.
 func (p *Partition) Append(ctx context.Context, b Batch) (*Result, error) {
-	size, err := p.check(b)
+	schema, err := p.schemaOf(b)
+	if err != nil {
+		return nil, fmt.Errorf("append to partition %q of %s: %w", p.key.Name, p.key.Table, err)
+	}
+	size, err := p.check(b, schema)
 	if err != nil {
 		return nil, fmt.Errorf("append to partition %q of %s: %w", p.key.Name, p.key.Table, err)
 	}
@@ -45,7 +55,7 @@ func (p *Partition) Append(ctx context.Context, b Batch) (*Result, error) {
 	in := ledger.Intent{
 		Rows: int64(len(b.Rows)), Of: int64(len(b.Rows)), Bytes: size, Digest: b.Digest,
 		Before: b.After, After: b.Position, Parts: b.Parts, Dead: b.Dead,
-		Schema: p.cfg.Schema.fingerprint, Encoder: p.cfg.Encoder,
+		Schema: schema.fingerprint, Encoder: p.cfg.Encoder,
 	}
 	room := max(1, size+deadSize(b.Dead))
 	if err := p.reserve(ctx, room); err != nil {
@@ -73,16 +83,16 @@ func (p *Partition) Append(ctx context.Context, b Batch) (*Result, error) {
 }
 
 // check refuses what can never be appended, and returns the size of the rows.
-func (p *Partition) check(b Batch) (int64, error) {
+func (p *Partition) check(b Batch, s *Schema) (int64, error) {
 	if len(b.Rows) == 0 && len(b.Dead) == 0 {
 		return 0, ErrEmpty
 	}
 	if err := checkDead(b.Dead); err != nil {
 		return 0, err
 	}
-	size := blockSize(b.Rows)
-	if size > p.limit {
-		return 0, fmt.Errorf("%w: %d bytes of rows, at most %d: make smaller batches", ErrTooLarge, size, p.limit)
+	size, limit := blockSize(b.Rows), p.limit-int64(len(s.serialized))
+	if size > limit {
+		return 0, fmt.Errorf("%w: %d bytes of rows, at most %d: make smaller batches", ErrTooLarge, size, limit)
 	}
 	if p.cfg.Replay != nil && (b.Position == nil || bytes.Equal(b.After, b.Position)) {
 		return 0, fmt.Errorf("%w: a replayable batch needs the position that it reaches", ErrOutOfOrder)

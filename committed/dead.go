@@ -1,6 +1,7 @@
 package committed
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -41,14 +42,17 @@ func deadSize(dead []ledger.Dead) (size int64) {
 // examine looks at the rows of a batch between R3 and R4: for the contents of those
 // that the service refused, or to encode them anew. p.mu is held.
 func (p *Partition) examine(a recovery.Action) (recovery.Event, bool) {
-	rows := p.rows(a)
+	rows, newest := p.rows(a), p.known.newest
 	p.mu.Unlock()
-	var e recovery.Event
+	e := recovery.Event{Kind: recovery.Examined}
 	var err error
-	if len(a.Refused) > 0 {
-		e, err = p.contents(a, rows)
-	} else {
-		e, err = p.anew(a)
+	switch {
+	case len(a.Refused) == 0:
+		err = p.anew(a, newest, &e)
+	case p.cfg.Replay != nil:
+		err = p.contents(a, newest, &e)
+	default:
+		err = p.frozenContents(a, rows, &e)
 	}
 	if rows != nil {
 		rows.Free()
@@ -62,56 +66,69 @@ func (p *Partition) examine(a recovery.Action) (recovery.Event, bool) {
 	return e, true
 }
 
-// contents gets the refused rows as the source has them, or else as they were encoded.
-func (p *Partition) contents(a recovery.Action, rows block) (recovery.Event, error) {
-	e := recovery.Event{Kind: recovery.Examined}
+// contents gets the refused rows from the source: as it has them, or else as they are
+// encoded now. A newer encoder may refuse some of them itself.
+func (p *Partition) contents(a recovery.Action, newest *Schema, e *recovery.Event) error {
+	rows, got, err := p.replay(a.Intent, -1, newest)
+	if err != nil {
+		return err
+	}
+	rows.Free()
+	from := got.Originals
+	if len(from) != len(got.Rows) {
+		from, e.Schema = got.Rows, newest.fingerprint
+	}
+	for _, refused := range a.Refused {
+		at, dead := slices.BinarySearchFunc(got.Dead, refused.Input, func(d ledger.Dead, row int64) int { return cmp.Compare(d.Row, row) })
+		row := refused.Input - int64(at)
+		switch {
+		case dead:
+			e.Contents = append(e.Contents, got.Dead[at].Content)
+		case row < int64(len(from)):
+			e.Contents = append(e.Contents, from[row])
+		default:
+			return fmt.Errorf("%w: input row %d of the batch is not there", ErrChanged, refused.Input)
+		}
+	}
+	return nil
+}
+
+// frozenContents gets the refused rows as they were encoded.
+func (p *Partition) frozenContents(a recovery.Action, rows block, e *recovery.Event) (err error) {
+	if rows == nil {
+		if rows, err = p.fetch(a.Intent); err != nil {
+			return err
+		}
+		defer rows.Free()
+	}
 	indices := make([]int64, len(a.Refused))
 	for i, refused := range a.Refused {
 		indices[i] = refused.Row
 	}
-	var err error
-	if p.cfg.Replay != nil {
-		var got Replayed
-		if rows, got, err = p.replay(a.Intent, a.Intent.Of+int64(len(a.Intent.Without))); err != nil {
-			return e, err
-		}
-		defer rows.Free()
-		if len(got.Originals) == len(got.Rows) {
-			for _, i := range indices {
-				e.Contents = append(e.Contents, got.Originals[i])
-			}
-			return e, nil
-		}
-	}
-	if rows == nil {
-		if rows, err = p.fetch(a.Intent); err != nil {
-			return e, err
-		}
-		defer rows.Free()
-	}
-	e.Contents, err = rowsAt(rows, indices)
 	e.Schema = a.Intent.Schema
-	return e, err
+	e.Contents, err = rowsAt(rows, indices)
+	return err
 }
 
 // anew has the source encode a batch again, and keeps its rows until they have landed.
-func (p *Partition) anew(a recovery.Action) (recovery.Event, error) {
+func (p *Partition) anew(a recovery.Action, newest *Schema, e *recovery.Event) error {
 	in := a.Intent
-	rows, got, err := p.replay(in, -1)
+	if err := p.keep(newest); err != nil {
+		return err
+	}
+	rows, got, err := p.replay(in, -1, newest)
 	if err == nil {
 		err = checkDead(got.Dead)
 	}
 	if err != nil {
-		return recovery.Event{}, err
+		return err
 	}
 	of, before := in.Of, in.Dead
 	reencoded(&in, int64(len(got.Rows)), got.Dead)
-	in.Bytes = int64(rows.Len())
-	in.Encoder = p.cfg.Encoder
+	in.Bytes, in.Encoder, in.Schema = int64(rows.Len()), p.cfg.Encoder, newest.fingerprint
+	sameRow := func(a, b ledger.Dead) bool { return a.Row == b.Row }
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	in.Schema = p.cfg.Schema.fingerprint
-	sameRow := func(a, b ledger.Dead) bool { return a.Row == b.Row }
 	switch more := int64(len(in.Dead) - len(before)); {
 	case in.From > 0 && (in.Of != of || !slices.EqualFunc(in.Dead, before, sameRow)):
 		err = fmt.Errorf("%w: %d of the batch's rows have landed, and now the encoder refuses other rows of it than it did", ErrChanged, in.From)
@@ -122,7 +139,7 @@ func (p *Partition) anew(a recovery.Action) (recovery.Event, error) {
 	}
 	if err != nil {
 		rows.Free()
-		return recovery.Event{}, err
+		return err
 	}
 	if r := p.results[a.Batch]; r == nil {
 		p.results[a.Batch] = &Result{p: p, rows: rows}
@@ -130,7 +147,8 @@ func (p *Partition) anew(a recovery.Action) (recovery.Event, error) {
 		r.rows.Free()
 		r.rows = rows
 	}
-	return recovery.Event{Kind: recovery.Examined, Intent: in}, nil
+	e.Intent = in
+	return nil
 }
 
 // reencoded makes in the batch that its source gives now: n rows, of which those that

@@ -28,16 +28,16 @@ func (s dirty) refusedByEncoder(i int64) bool { return i%11 == 4 || i >= 40 && i
 func (s dirty) refusedByService(i int64) bool { return !s.valid && (i%13 == 5 || i >= 70 && i < 80) }
 func (s dirty) dead(i int64) bool             { return s.refusedByEncoder(i) || s.refusedByService(i) }
 
-// note is a row with a text and without an id.
-func note(text []byte) []byte {
+// noteRow is a row with a text and without an id.
+func noteRow(text []byte) []byte {
 	return protowire.AppendBytes(protowire.AppendTag(nil, 2, protowire.BytesType), text)
 }
 
 func (s dirty) row(i int64) []byte {
 	if s.refusedByService(i) {
-		return note(line(i))
+		return noteRow(line(i))
 	}
-	return append(row(i), note(fmt.Appendf(nil, "version %d", s.version))...)
+	return append(row(i), noteRow(fmt.Appendf(nil, "version %d", s.version))...)
 }
 
 func (s dirty) read(from, to int64) (b committed.Batch, originals [][]byte) {
@@ -147,7 +147,7 @@ func TestRefusedRowsBecomeLetters(t *testing.T) {
 					require.Equal(t, line(i), l.Content)
 					require.Zero(t, l.Schema)
 				} else {
-					require.Equal(t, note(line(i)), l.Content)
+					require.Equal(t, noteRow(line(i)), l.Content)
 					require.Equal(t, s.config(b, c.frozen, 0).Schema.Fingerprint(), l.Schema)
 				}
 			}

@@ -8,6 +8,12 @@
 //	...
 //	ack, err := r.Wait(ctx) // landed, and the ledger says so
 //
+// When the table changes, [Partition.Schema] changes with it; [Partition.Refresh] asks at once.
+// Compile a new encoder then, and name the schema in the batches that it encodes
+// ([Batch].Schema). Batches keep the writer schema that they were encoded with, also through a
+// crash; between two schemas the partition takes a new connection once what is in flight is
+// answered (case 65). evolve.go has it all.
+//
 // What a batch goes through has numbers, B1 to B7, and so has the replacing of a
 // stream, R1 to R5; ARCHITECTURE.md tells them with file and function. Here
 // append.go accepts (B1), perform.go carries out what the state machine of package

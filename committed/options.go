@@ -72,6 +72,12 @@ type Events struct {
 	Waiting func(key ledger.Key, kind recovery.WaitKind, attempt int, delay time.Duration)
 	// Sealed is called when a stream is to be replaced, durably (R2).
 	Sealed func(key ledger.Key, epoch uint64, seal ledger.Seal)
+	// SchemaChanged is called when Partition.Schema has changed, with the new one.
+	SchemaChanged func(key ledger.Key, schema *Schema)
+	// SchemaUnusable is called when the table has a new schema that no writer schema can be
+	// derived from, or that can't be asked for while the partition waits for it. The
+	// partition goes on with the one before.
+	SchemaUnusable func(key ledger.Key, err error)
 }
 
 // StepEvent is a moment in the life of a batch or a stream.

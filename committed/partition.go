@@ -16,8 +16,8 @@ type PartitionConfig struct {
 	Table string // projects/P/datasets/D/tables/T
 	Name  string // 1 to 200 bytes of UTF-8 without control characters
 
-	Schema  *Schema
-	Encoder uint32 // version of the encoder that makes the rows; batches that an older one made and that have not landed are encoded anew
+	Schema  *Schema // at the time of opening; see Partition.Schema
+	Encoder uint32  // version of the encoder that makes the rows; batches that an older one made and that have not landed are encoded anew
 
 	// Replay returns again the rows of a batch that was bound in an earlier run and
 	// has not landed. nil: the partition is frozen, the ledger keeps the rows.
@@ -34,6 +34,10 @@ type PartitionConfig struct {
 type Range struct {
 	Before, After []byte
 	Rows          int64 // as many as were bound; -1: as many as the encoder makes of them now
+
+	// Schema is the writer schema to encode them with. Its Table is nil if it is
+	// one of an earlier run that the table does not have any more.
+	Schema *Schema
 }
 
 // Replayed are rows that a source gave again.
@@ -41,8 +45,7 @@ type Replayed struct {
 	Rows   [][]byte
 	Digest ledger.Digest // as in Batch
 
-	// Dead are what the encoder refuses of them, as in Batch. They count only when
-	// Range.Rows is -1; otherwise the ledger has them.
+	// Dead are the input rows that the encoder refuses, as in Batch.
 	Dead []ledger.Dead
 
 	// Originals, if not nil, has each of Rows as the source has it, for dead letters.
@@ -60,7 +63,7 @@ type Partition struct {
 	ctx   context.Context // of its calls; ends with Close
 	end   context.CancelFunc
 	found []ledger.Intent // open in the ledger when the partition was opened
-	limit int64           // bytes of rows in one append
+	limit int64           // bytes of rows and writer schema in one append
 
 	onBound, onAcknowledged func(error) // made once, not per append
 
@@ -70,6 +73,7 @@ type Partition struct {
 	taken   int                // of the window: batches
 	bytes   int64              // and their bytes
 	room    chan struct{}      // see waitForRoom
+	known   known              // of the table's schema; evolve.go
 
 	working bool        // the worker runs
 	conn    *connection // the present one, or nil
@@ -234,6 +238,16 @@ func (p *Partition) fail(err error) {
 	}
 	p.wakeRoom()
 	closeOnce(p.opened)
+}
+
+// isOpened says that the partition was ready once, or has stopped; p.mu is held.
+func (p *Partition) isOpened() bool {
+	select {
+	case <-p.opened:
+		return true
+	default:
+		return false
+	}
 }
 
 // left closes quiet when everything that was to come back has; p.mu is held.

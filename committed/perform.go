@@ -152,6 +152,9 @@ func (p *Partition) wait(kind recovery.WaitKind, attempt int) {
 		waiting(p.key, kind, attempt, delay)
 	}
 	p.after(delay, func() { p.step(recovery.Event{Kind: recovery.Timer}) })
+	if kind == recovery.Propagation {
+		p.look()
+	}
 }
 
 // ready notes that the probe fitted (O3, R5).
@@ -178,6 +181,7 @@ func (p *Partition) age() {
 
 // stop notes why the partition has stopped, and tells everybody who waits.
 func (p *Partition) stop(c *recovery.Cause) {
+	p.explain(c)
 	p.err = stopError(p.key, c)
 	p.fail(p.err)
 	close(p.stopped)

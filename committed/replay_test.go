@@ -117,9 +117,9 @@ func TestReplayOfExactlyWhatHasNotLanded(t *testing.T) {
 	require.NoError(t, p.Drain(b.ctx()))
 	b.requireRows(80)
 	require.Equal(t, []committed.Range{
-		{Before: position(50), After: position(60), Rows: 10},
-		{Before: position(60), After: position(70), Rows: 10},
-		{Before: position(70), After: position(80), Rows: 10},
+		{Before: position(50), After: position(60), Rows: 10, Schema: cfg.Schema},
+		{Before: position(60), After: position(70), Rows: 10, Schema: cfg.Schema},
+		{Before: position(70), After: position(80), Rows: 10, Schema: cfg.Schema},
 	}, src.asked)
 	got := b.take()
 	require.Equal(t, []int64{50, 60, 70}, got.again)
@@ -264,7 +264,7 @@ func TestSchemaThatIsNotKnownYet(t *testing.T) {
 	require.NoError(t, err)
 	_, err = b.w.Partition(b.ctx(), cfg)
 	require.ErrorIs(t, err, committed.ErrBlocked)
-	require.ErrorContains(t, err, "other")
+	require.ErrorContains(t, err, "columns that the table doesn't have: other: give it")
 }
 
 // If it fails, a schema that TableSchema gives can't be written with, or a missing table looks like weather.

@@ -24,17 +24,21 @@ type Schema struct {
 	descriptor  *descriptorpb.DescriptorProto
 	serialized  []byte
 	fingerprint ledger.Fingerprint
-	probe       []byte // one row that is valid for the table
+	probe       []byte             // one row that is valid for the table
+	revision    ledger.Fingerprint // of the table's schema: more can change there than the writer schema shows
+	own         bool               // the descriptor is the caller's, not derived from the table's schema
 }
 
 // NewSchema makes a Schema of a table, projects/P/datasets/D/tables/T, and a
 // self-contained descriptor as adapt.NormalizeDescriptor gives it. A nil descriptor
-// is derived from the table's schema. Neither may be changed afterwards.
+// is derived from the table's schema. Neither may be changed afterwards. A partition
+// that is opened with a descriptor of its own never changes its Schema by itself.
 func NewSchema(table string, ts *storagepb.TableSchema, d *descriptorpb.DescriptorProto) (*Schema, error) {
 	if err := checkTable(table); err != nil {
 		return nil, err
 	}
-	if d == nil {
+	own := d != nil
+	if !own {
 		var err error
 		if d, err = describe(ts); err != nil {
 			return nil, fmt.Errorf("derive a writer schema for %s: %w", table, err)
@@ -48,7 +52,10 @@ func NewSchema(table string, ts *storagepb.TableSchema, d *descriptorpb.Descript
 	if err != nil {
 		return nil, fmt.Errorf("make a probe for %s: %w", table, err)
 	}
-	return &Schema{name: table, table: ts, descriptor: d, serialized: b, fingerprint: ledger.FingerprintOf(b), probe: probe}, nil
+	return &Schema{
+		name: table, table: ts, descriptor: d, serialized: b, fingerprint: ledger.FingerprintOf(b), probe: probe,
+		revision: revisionOf(ts), own: own,
+	}, nil
 }
 
 // Name returns the table, projects/P/datasets/D/tables/T.
@@ -60,7 +67,8 @@ func (s *Schema) Table() *storagepb.TableSchema { return s.table }
 // Descriptor returns the writer schema. It must not be changed.
 func (s *Schema) Descriptor() *descriptorpb.DescriptorProto { return s.descriptor }
 
-// Fingerprint identifies the writer schema.
+// Fingerprint identifies the writer schema. Schemas of a table that differ in what rows
+// don't show, such as the longest STRING, have the same.
 func (s *Schema) Fingerprint() ledger.Fingerprint { return s.fingerprint }
 
 // TableSchema asks the service for a table's schema (case 7: GetWriteStream with
@@ -86,6 +94,13 @@ func (w *Writer) TableSchema(ctx context.Context, table string) (*Schema, error)
 	return NewSchema(table, ts, nil)
 }
 
+// revisionOf identifies a table's schema with all that stands in it.
+func revisionOf(ts *storagepb.TableSchema) ledger.Fingerprint {
+	// What can't be serialized is not from the service and never comes back.
+	b, _ := proto.MarshalOptions{Deterministic: true}.Marshal(ts)
+	return ledger.FingerprintOf(b)
+}
+
 func describe(ts *storagepb.TableSchema) (*descriptorpb.DescriptorProto, error) {
 	desc, err := adapt.StorageSchemaToProto2Descriptor(ts, "root")
 	if err != nil {
@@ -100,14 +115,23 @@ func describe(ts *storagepb.TableSchema) (*descriptorpb.DescriptorProto, error) 
 
 // zeroRow returns the smallest row that is valid: required fields with zero values.
 func zeroRow(d *descriptorpb.DescriptorProto) ([]byte, error) {
-	name := "probe.proto"
+	md, err := message(d)
+	if err != nil {
+		return nil, err
+	}
+	return proto.Marshal(zeroMessage(md))
+}
+
+// message resolves a self-contained descriptor.
+func message(d *descriptorpb.DescriptorProto) (protoreflect.MessageDescriptor, error) {
+	name := "writer.proto"
 	file, err := protodesc.NewFile(&descriptorpb.FileDescriptorProto{
 		Name: &name, MessageType: []*descriptorpb.DescriptorProto{d},
 	}, nil)
 	if err != nil {
 		return nil, err
 	}
-	return proto.Marshal(zeroMessage(file.Messages().Get(0)))
+	return file.Messages().Get(0), nil
 }
 
 func zeroMessage(md protoreflect.MessageDescriptor) *dynamicpb.Message {

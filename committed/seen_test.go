@@ -24,6 +24,7 @@ type sights struct {
 	seals   []ledger.Seal
 	created int // O1 and R1, done
 	probes  int // O3 and R5, begun
+	schemas []*committed.Schema
 }
 
 // listen returns events that note everything, and then call next.
@@ -77,6 +78,15 @@ func (s *seen) listen(next committed.Events) committed.Events {
 				next.Sealed(key, epoch, seal)
 			}
 		},
+		SchemaChanged: func(key ledger.Key, schema *committed.Schema) {
+			s.mu.Lock()
+			s.schemas = append(s.schemas, schema)
+			s.mu.Unlock()
+			if next.SchemaChanged != nil {
+				next.SchemaChanged(key, schema)
+			}
+		},
+		SchemaUnusable: next.SchemaUnusable,
 	}
 }
 

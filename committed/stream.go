@@ -82,6 +82,7 @@ type connection struct {
 	slot   *slot
 	codec  *codec // the sender's own, like seen
 	seen   bool   // the interceptor has seen the RPC
+	probe  []byte // a row that is valid for the writer schema
 
 	progress time.Time // when it answered, or got something to do; guarded by Partition.mu
 }

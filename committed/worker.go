@@ -12,8 +12,6 @@ import (
 	"github.com/eowriter/eowriter/retry"
 	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/metadata"
-	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/types/descriptorpb"
 )
 
 // probeOffset is where a probe asks to append: far beyond any end, so that nothing
@@ -92,7 +90,7 @@ func (p *Partition) probe(a recovery.Action) {
 	p.began(p.probeStep())
 	c := p.flying()
 	p.mu.Unlock()
-	row := [][]byte{p.cfg.Schema.probe}
+	row := [][]byte{c.probe}
 	c.send(newBlock(row, blockSize(row)), probeOffset)
 	p.mu.Lock()
 }
@@ -143,14 +141,18 @@ func (p *Partition) fetch(in ledger.Intent) (block, error) {
 		content, err := p.w.led.Frozen(in.Payload)
 		return mem.SliceBuffer(content), err
 	}
-	rows, _, err := p.replay(in, in.Of+int64(len(in.Without)))
+	s, err := p.writerSchema(in.Schema)
+	if err != nil {
+		return nil, err
+	}
+	rows, _, err := p.replay(in, in.Of+int64(len(in.Without)), s)
 	return rows, err
 }
 
 // replay asks the source for a batch of a replayable partition again: so many rows, or
-// with -1 as many as there are.
-func (p *Partition) replay(in ledger.Intent, n int64) (block, Replayed, error) {
-	got, err := p.cfg.Replay(p.ctx, Range{Before: in.Before, After: in.After, Rows: n})
+// with -1 as many as there are, under a writer schema.
+func (p *Partition) replay(in ledger.Intent, n int64, s *Schema) (block, Replayed, error) {
+	got, err := p.cfg.Replay(p.ctx, Range{Before: in.Before, After: in.After, Rows: n, Schema: s})
 	if err != nil {
 		return nil, got, err
 	}
@@ -170,7 +172,7 @@ func (p *Partition) replay(in ledger.Intent, n int64) (block, Replayed, error) {
 func (p *Partition) connect(a recovery.Action) recovery.Event {
 	p.disconnect()
 	p.mu.Unlock()
-	schema, err := p.descriptor(a.Schema)
+	schema, err := p.writerSchema(a.Schema)
 	var c *connection
 	answer := retry.Answer{Class: retry.Blocked, Broken: true, Expected: -1, Offset: -1, Err: err} // trying again would not mend the ledger
 	if err == nil {
@@ -192,7 +194,7 @@ func (p *Partition) connect(a recovery.Action) recovery.Event {
 	return recovery.Event{Kind: recovery.Connected, Conn: a.Conn}
 }
 
-func (p *Partition) dial(a recovery.Action, schema *descriptorpb.DescriptorProto) (*connection, error) {
+func (p *Partition) dial(a recovery.Action, schema *Schema) (*connection, error) {
 	slot, err := p.w.slots.take(p.ctx, p.yield)
 	if err != nil {
 		return nil, err
@@ -209,36 +211,22 @@ func (p *Partition) dial(a recovery.Action, schema *descriptorpb.DescriptorProto
 		over:     make(chan struct{}),
 	}
 	trace := fmt.Sprintf("eowriter:%s:%s:%d", p.w.led.ID(), p.key.Name, a.Epoch)
-	c, err := cl.connect(p.w.ctx, w, trace, schema, p.w.opt.WindowRequests+1)
+	c, err := cl.connect(p.w.ctx, w, trace, schema.descriptor, p.w.opt.WindowRequests+1)
 	if err != nil {
 		p.w.clients.release(cl)
 		p.w.slots.release(slot)
 		return nil, err
 	}
-	c.id, c.slot = a.Conn, slot
+	c.id, c.slot, c.probe = a.Conn, slot, schema.probe
 	return c, nil
-}
-
-// descriptor returns the writer schema with a fingerprint: the present one, or that
-// of intents of an earlier run.
-func (p *Partition) descriptor(fp ledger.Fingerprint) (*descriptorpb.DescriptorProto, error) {
-	if fp == p.cfg.Schema.fingerprint {
-		return p.cfg.Schema.descriptor, nil
-	}
-	b, err := p.w.led.Schema(fp)
-	if err != nil {
-		return nil, err
-	}
-	d := &descriptorpb.DescriptorProto{}
-	if err := proto.Unmarshal(b, d); err != nil {
-		return nil, fmt.Errorf("read writer schema %x: %w", fp, err)
-	}
-	return d, nil
 }
 
 // answered tells the machine of an answer (B5), in managedwriter's reading goroutine.
 func (p *Partition) answered(conn uint64, resp *storagepb.AppendRowsResponse) {
 	answer := retry.FromResponse(resp)
+	if answer.Schema != nil {
+		p.told(answer.Schema) // first: who hears that the batch has landed finds the new schema
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.judge(recovery.Event{Kind: recovery.Answered, Conn: conn, Answer: &answer})

@@ -115,8 +115,9 @@ func (w *Writer) newPartition(key ledger.Key, cfg PartitionConfig) *Partition {
 	}
 	p := &Partition{
 		w: w, key: key, cfg: cfg,
-		// What a first request on a connection has besides the rows.
-		limit: w.opt.MaxRequestBytes - int64(len(cfg.Schema.serialized)) - int64(len(key.Table)) - int64(len(key.Name)) - 512,
+		// Without what a first request on a connection has besides rows and writer schema.
+		limit: w.opt.MaxRequestBytes - int64(len(key.Table)) - int64(len(key.Name)) - 512,
+		known: newKnown(cfg.Schema),
 		machine: recovery.New(recovery.Options{
 			Key: key, Mode: mode, Schema: cfg.Schema.fingerprint, Descriptor: cfg.Schema.serialized, Encoder: cfg.Encoder,
 			MaxDead: cfg.MaxDead,
@@ -142,7 +143,7 @@ func (p *Partition) start() error {
 		return fmt.Errorf("the ledger has it as %s: open it so, or retire it first", part.Mode)
 	default:
 		// The ledger takes batches only of writer schemas that it knows.
-		if err := p.putSchema(); err != nil {
+		if err := p.putSchema(p.cfg.Schema); err != nil {
 			return err
 		}
 		e.Partition, e.Intents = &part, intents
@@ -154,12 +155,6 @@ func (p *Partition) start() error {
 	p.id, p.found = part.ID, intents
 	p.step(e)
 	return nil
-}
-
-func (p *Partition) putSchema() error {
-	written := make(chan error, 1)
-	p.w.led.PutSchema(p.cfg.Schema.serialized, func(_ ledger.Fingerprint, err error) { written <- err })
-	return <-written
 }
 
 func (w *Writer) register(p *Partition) error {

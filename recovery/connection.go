@@ -60,7 +60,7 @@ func (m *Machine) Next() (Action, bool) {
 			return m.connect(m.opt.Schema), true
 		}
 		m.flight.push(probeOrdinal)
-		return Action{Kind: Probe, Conn: m.connID, Stream: m.part.Stream}, true
+		return Action{Kind: Probe, Conn: m.connID, Stream: m.part.Stream, Schema: m.schema}, true
 	}
 	n, _ := m.window.sendable()
 	it := m.window.at(n)
@@ -71,7 +71,7 @@ func (m *Machine) Next() (Action, bool) {
 	it.flying, it.sent = true, true
 	m.window.cursor++
 	m.flight.push(n)
-	return Action{Kind: Send, Conn: m.connID, Stream: m.part.Stream, Batch: it.batch, Intent: it.Intent, Again: again}, true // B3
+	return Action{Kind: Send, Conn: m.connID, Stream: m.part.Stream, Schema: m.schema, Batch: it.batch, Intent: it.Intent, Again: again}, true // B3
 }
 
 // connect asks for a connection in place of the one before. A stream's writer
@@ -157,7 +157,8 @@ func (m *Machine) situation(n uint64) Situation {
 		First:  m.window.start(m.window.landed, m.part.Next),
 		Sealed: m.part.Seal != nil, Open: m.window.items.len() > 0,
 		Probed: m.probed, Suspicious: m.suspicious,
-		Known: m.window.known,
+		Renewed: m.renewed,
+		Known:   m.window.known,
 	}
 	if n != probeOrdinal {
 		it := m.window.at(n)
@@ -182,7 +183,7 @@ func (m *Machine) judged(n uint64, a *retry.Answer, s Situation) {
 	}
 	it := m.window.at(n)
 	switch a.Class {
-	case retry.OutOfRange, retry.RowErrors, retry.TooLarge, retry.ExtraFields:
+	case retry.OutOfRange, retry.RowErrors, retry.TooLarge, retry.ExtraFields, retry.Mismatch:
 		// Refused plainly: this append wrote nothing. A connection's end is no answer to
 		// an append, whatever its class.
 		it.maySent = it.maySent || a.Broken

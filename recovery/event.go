@@ -36,11 +36,12 @@ const (
 	Answered // connection Conn: an answer to the oldest Probe or Send: Answer
 	Broken   // connection Conn: it ended, what was in flight has no answer: Answer
 
-	Timer  // the time asked for by Wait is over
-	Idle   // nothing to do for long: let the connection go
-	Yield  // others wait for a connection: let it go when nothing is in flight
-	Age    // the stream is near the end of its time to live
-	Retire // the partition is finished: forget it when everything has landed
+	Timer   // the time asked for by Wait is over
+	Renewed // the table's schema has changed: the probe and new streams have the writer schema Schema, serialized Descriptor
+	Idle    // nothing to do for long: let the connection go
+	Yield   // others wait for a connection: let it go when nothing is in flight
+	Age     // the stream is near the end of its time to live
+	Retire  // the partition is finished: forget it when everything has landed
 )
 
 // Event is something that happened, to be given to Machine.Step. Which fields
@@ -59,6 +60,7 @@ type Event struct {
 	Err        error
 	Contents   [][]byte
 	Schema     ledger.Fingerprint
+	Descriptor []byte
 }
 
 // ActionKind says what is to be done.
@@ -82,8 +84,8 @@ const (
 
 	Create   // call: CreateWriteStream (R1 if Epoch is the one it ends, O1 if it is 0); then Created or CallFailed
 	Connect  // call: a connection Conn to Stream with the writer schema Schema, in place of the one before; then Connected or Broken
-	Probe    // send: the probe on connection Conn (O3, R5); then Answered or Broken
-	Send     // send: Intent's rows of Batch on connection Conn (B3); then Answered, Broken or Unreadable
+	Probe    // send: the probe, encoded with Schema, on connection Conn (O3, R5); then Answered or Broken
+	Send     // send: Intent's rows of Batch, encoded with Schema, on connection Conn (B3); then Answered, Broken or Unreadable
 	Finalize // call: FinalizeWriteStream of Stream (R3); then Finalized or CallFailed
 
 	// call: look at the rows of Intent, all that is left of Batch; then Examined or Unreadable.
@@ -129,6 +131,7 @@ type Ack struct {
 // Refusal is a row that the service refused.
 type Refusal struct {
 	Row    int64 // among the batch's rows as they were bound first
+	Input  int64 // among its input rows
 	Reason string
 }
 
@@ -150,4 +153,5 @@ type Cause struct {
 	Detail  string // what was seen and what was expected
 	Err     error  // what the service, the ledger or the source said, if anything
 	Class   retry.Class
+	Schema  ledger.Fingerprint // the writer schema of the connection, if there was one: what ExtraFields and Mismatch are about
 }

@@ -100,6 +100,9 @@ func newPlayer(t *testing.T, words []string) *player {
 	opt.LagTries, _ = strconv.Atoi(args["lag-tries"])
 	opt.PropagationTries, _ = strconv.Atoi(args["propagation-tries"])
 	opt.MaxDead, _ = strconv.ParseInt(args["max-dead"], 10, 64)
+	if args["frozen"] != "" {
+		opt.Mode = ledger.Frozen
+	}
 	if args["encoder"] != "" {
 		opt.Encoder = 2
 	}
@@ -149,12 +152,12 @@ var eventKinds = map[string]recovery.EventKind{
 	"halted": recovery.Halted, "forgotten": recovery.Forgotten, "failed": recovery.Failed, "created": recovery.Created,
 	"finalized": recovery.Finalized, "callfailed": recovery.CallFailed, "connected": recovery.Connected,
 	"unreadable": recovery.Unreadable, "examined": recovery.Examined, "answer": recovery.Answered, "broken": recovery.Broken,
-	"timer": recovery.Timer, "idle": recovery.Idle, "yield": recovery.Yield, "age": recovery.Age, "retire": recovery.Retire,
+	"timer": recovery.Timer, "renewed": recovery.Renewed, "idle": recovery.Idle, "yield": recovery.Yield, "age": recovery.Age, "retire": recovery.Retire,
 }
 
 // event reads an event:
 //
-//	start [stream=s1 epoch=1 acked=0 open=A:2,B:1 seal=s2 reason=1 rejected=1,2 halt=1 suspicious aged lag-tries=n propagation-tries=n max-dead=n encoder]
+//	start [stream=s1 epoch=1 acked=0 open=A:2,B:1 seal=s2 reason=1 rejected=1,2 halt=1 suspicious aged lag-tries=n propagation-tries=n max-dead=n encoder frozen]
 //	offer A 2 [schema=x] [dead=n] [nowhere]
 //	examined [rows=n dead=n]: with rows it is encoded anew
 //	opened | settled [suspicious]
@@ -162,6 +165,7 @@ var eventKinds = map[string]recovery.EventKind{
 //	finalized 3
 //	answer CLASS [offset=n] [end=n] [rows=1,2] [conn=n]
 //	broken CLASS [conn=n] | callfailed CLASS | connected [conn=n]
+//	renewed x
 //	failed | unreadable | halted, and the others without words
 func (p *player) event(kind string, words []string) recovery.Event {
 	e := recovery.Event{Kind: eventKinds[kind], Conn: p.conn}
@@ -206,6 +210,8 @@ func (p *player) event(kind string, words []string) recovery.Event {
 			require.Equal(p.t, e.Partition.Next, in.Start)
 			e.Partition.Next = in.End()
 		}
+	case recovery.Renewed:
+		e.Schema = fingerprint(words[0])
 	case recovery.Created:
 		e.Name = words[0]
 	case recovery.Finalized:
@@ -345,7 +351,11 @@ func (p *player) describe(a recovery.Action) string {
 	switch a.Kind {
 	case recovery.OpenEpoch:
 		p.opening = a.Opening
-		return fmt.Sprintf("ledger: open epoch %d with %s", a.Opening.Epoch, a.Opening.Stream)
+		s := fmt.Sprintf("ledger: open epoch %d with %s", a.Opening.Epoch, a.Opening.Stream)
+		if a.Opening.Schema != fingerprint("x") {
+			s += " and schema " + text(a.Opening.Schema)
+		}
+		return s
 	case recovery.Bind:
 		return fmt.Sprintf("ledger: bind %s in epoch %d", place(a.Intent), a.Epoch)
 	case recovery.Acknowledge:

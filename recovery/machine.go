@@ -13,7 +13,7 @@ type Options struct {
 	Key  ledger.Key
 	Mode ledger.Mode
 
-	Schema     ledger.Fingerprint // writer schema of new streams and of the probe
+	Schema     ledger.Fingerprint // writer schema of new streams and of the probe, until Renewed
 	Descriptor []byte             // its serialized descriptor
 	Encoder    uint32             // version of the encoder that makes the batches
 
@@ -44,6 +44,7 @@ type Machine struct {
 	after   []byte     // position reached by the last intent bound or being bound
 	acking  uint64     // the ordinal up to which an Acknowledge is on its way to the ledger; 0: none
 	writes  int        // asked of the ledger and not answered
+	renewed bool       // the table's schema has changed since Start
 
 	rotation *rotation // what is being done to replace the stream, or nil
 
@@ -190,6 +191,10 @@ func (m *Machine) asked(e Event) {
 			m.holding, m.waiting = 0, false
 			m.window.cursor = m.window.landed
 		}
+	case Renewed:
+		// From the next probe on. Intents keep the schema that they were encoded with.
+		m.opt.Schema, m.opt.Descriptor, m.renewed = e.Schema, e.Descriptor, true
+		m.tries[Propagation] = 0 // each schema has its own time to arrive
 	case Idle:
 		if m.phase == phaseLive && m.flight.len() == 0 {
 			m.disconnect()
@@ -327,6 +332,9 @@ func (m *Machine) proceed() {
 	if m.holding != 0 && !m.waiting && m.flight.len() == 0 {
 		m.waiting = true
 		m.tries[m.holding]++
+		if m.holding == Propagation {
+			m.disconnect() // an open connection goes by the schema that it began with (case 71)
+		}
 		m.do(Action{Kind: Wait, Wait: m.holding, Attempt: m.tries[m.holding]})
 	}
 	if m.phase == phaseLive || m.phase == phaseDraining {
@@ -372,7 +380,7 @@ func (m *Machine) stop(v Verdict, offset int64, detail string, a *retry.Answer) 
 	}
 	m.disconnect()
 	m.phase = phaseStopped
-	m.cause = &Cause{Verdict: v, Epoch: m.part.Epoch, Stream: m.part.Stream, Offset: offset, Detail: detail}
+	m.cause = &Cause{Verdict: v, Epoch: m.part.Epoch, Stream: m.part.Stream, Offset: offset, Detail: detail, Schema: m.schema}
 	if a != nil {
 		m.cause.Err, m.cause.Class = a.Err, a.Class
 	}

@@ -20,6 +20,7 @@ type node struct {
 	m           *recovery.Machine // nil: crashed
 	incarnation int
 	encoder     uint32 // its version; see refused
+	schema      int    // the table's newest that it knows
 
 	writes []recovery.Action // asked of the ledger, not durable
 	call   *recovery.Action  // Create or Finalize, not executed
@@ -41,7 +42,9 @@ func (w *world) node(name string, nonce int) *node {
 // start opens the ledger and begins an incarnation.
 func (n *node) start() {
 	n.w.note("%s: starts with %s", n.name, n.book)
-	n.m = recovery.New(recovery.Options{Key: key, Mode: ledger.Replayable, LagTries: 2, Encoder: n.encoder, MaxDead: 1000})
+	n.m = recovery.New(recovery.Options{
+		Key: key, Mode: ledger.Replayable, LagTries: 2, PropagationTries: 10_000, Schema: versioned(n.schema), Encoder: n.encoder, MaxDead: 1000,
+	})
 	n.incarnation++
 	n.late = false
 	n.probed, n.cause, n.conn, n.timers, n.call, n.writes = "", nil, 0, 0, nil, nil
@@ -90,7 +93,7 @@ func (n *node) crash(durable int) {
 // offer hands the machine a batch of the source's next rows.
 func (n *node) offer(rows int) {
 	before := position(n.m.Position())
-	in := ledger.Intent{Before: token(before), After: token(before + rows)}
+	in := ledger.Intent{Schema: versioned(n.schema), Before: token(before), After: token(before + rows)}
 	encode(&in, n.encoder)
 	copy(in.Digest[:], string(token(before))+"-"+string(token(before+rows)))
 	n.batches[n.m.NextBatch()] = before + rows
@@ -126,6 +129,13 @@ func (n *node) called(well bool) {
 		}
 		n.step(recovery.Event{Kind: recovery.Finalized, Count: count})
 	}
+}
+
+// renew tells the machine of the table's newest schema.
+func (n *node) renew() {
+	n.schema = n.w.service.schema
+	n.w.note("%s: knows schema %d", n.name, n.schema)
+	n.step(recovery.Event{Kind: recovery.Renewed, Schema: versioned(n.schema)})
 }
 
 func (n *node) timer() {
@@ -194,11 +204,13 @@ func (n *node) pull(a recovery.Action) {
 		n.call = &a
 	case recovery.Connect:
 		n.conn = a.Conn
-		w.conns = append(w.conns, &conn{node: n, incarnation: n.incarnation, id: a.Conn, pending: true})
+		w.conns = append(w.conns, &conn{node: n, incarnation: n.incarnation, id: a.Conn, pending: true, schema: a.Schema})
 	case recovery.Probe:
+		w.require(a.Schema == versioned(n.schema), "%s: probes with schema %d, and knows %d", n.name, version(a.Schema), n.schema)
 		n.transmit(a, request{stream: a.Stream})
 	case recovery.Send:
 		w.require(n.probed == a.Stream, "%s: sends before a probe fitted", n.name)
+		w.require(a.Schema == a.Intent.Schema, "%s: sends rows of schema %d as ones of %d", n.name, version(a.Intent.Schema), version(a.Schema))
 		w.require(n.book.holds(a), "%s: sends rows at %d of %s that are not bound there (invariant 1)", n.name, a.Intent.Start, a.Stream)
 		n.transmit(a, request{a.Stream, a.Intent.Start, rowsOf(a.Intent)})
 	}
@@ -207,6 +219,7 @@ func (n *node) pull(a recovery.Action) {
 func (n *node) transmit(a recovery.Action, r request) {
 	c := n.present()
 	n.w.require(c != nil && c.id == a.Conn && !c.pending, "%s: sends on a connection that is not there", n.name)
+	n.w.require(c.schema == a.Schema, "%s: sends rows of schema %d over a connection of %d", n.name, version(a.Schema), version(c.schema))
 	c.wire = append(c.wire, r)
 }
 

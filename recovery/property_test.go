@@ -22,6 +22,7 @@ type mischief struct {
 	restore bool // an older copy of the ledger is put in its place, and that is noticed
 	revert  bool // the same unnoticed: a whole volume rolled back
 	dirt    bool // rows that the encoder or the service refuses; the encoder may be upgraded
+	schemas bool // the table gets columns, of which the service's backends learn late
 	copies  bool // a copy of the ledger is brought up elsewhere, the original lives on
 }
 
@@ -86,6 +87,12 @@ func (s *schedule) moves() (all []move) {
 	for _, c := range s.conns {
 		s.onConnection(c, add)
 	}
+	if s.may.schemas && s.service.schema < 5 {
+		add(1, "alter", func() { s.service.schema++ })
+	}
+	if s.service.known < s.service.schema {
+		add(1, "propagate", func() { s.service.known++ })
+	}
 	for _, n := range s.nodes {
 		if n.m == nil || n.cause != nil {
 			s.onDead(n, add)
@@ -138,6 +145,9 @@ func (s *schedule) onAlive(n *node, add func(int, string, func())) {
 			s.offered++
 			n.offer(1 + s.pick(4, "rows"))
 		})
+	}
+	if n.schema < s.service.schema {
+		add(1, "renew", n.renew)
 	}
 	if s.may.crashes {
 		add(1, "crash", func() { n.crash(s.pick(len(n.writes)+1, "durable")) })
@@ -254,6 +264,7 @@ func check(t *testing.T, may mischief, then func(*schedule)) {
 // was offered and bound has to land.
 func (s *schedule) land() {
 	n := s.nodes[0]
+	s.service.known = s.service.schema
 	if n.m == nil {
 		n.start()
 	}
@@ -288,6 +299,12 @@ func TestPropertyDeadLetters(t *testing.T) {
 // If it fails, the same happens when a ledger is copied, restored or taken over.
 func TestPropertyDeadLettersElsewhere(t *testing.T) {
 	check(t, mischief{crashes: true, sizes: true, aging: true, restore: true, revert: true, foreign: true, dirt: true}, (*schedule).landOrStop)
+}
+
+// If it fails, a table that changes while batches are open, streams are replaced and processes die costs rows, or
+// sends them under a writer schema that they weren't encoded with.
+func TestPropertySchemas(t *testing.T) {
+	check(t, mischief{crashes: true, sizes: true, aging: true, schemas: true}, (*schedule).land)
 }
 
 // If it fails, an expired or foreignly finalized stream costs rows, or doubles them.

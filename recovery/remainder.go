@@ -137,6 +137,9 @@ func (m *Machine) examineNext() {
 func (m *Machine) examine() Action {
 	left := m.rotation.left[m.rotation.next]
 	last := left.items[len(left.items)-1]
+	for i := range left.refused {
+		left.refused[i].Input = input(&last.Intent, left.refused[i].Row)
+	}
 	last.From, last.Rows = left.items[0].From, last.Of-left.items[0].From
 	return Action{Kind: Examine, Batch: last.batch, Intent: last.Intent, Refused: left.refused}
 }
@@ -160,7 +163,7 @@ func (r *remainder) bury(e Event) {
 	dead, without := slices.Clone(last.Dead), slices.Clone(last.Without)
 	for i, bad := range r.refused {
 		without = append(without, bad.Row)
-		dead = append(dead, ledger.Dead{Row: input(&last.Intent, bad.Row), Service: true, Reason: bad.Reason, Content: e.Contents[i], Schema: e.Schema})
+		dead = append(dead, ledger.Dead{Row: bad.Input, Service: true, Reason: bad.Reason, Content: e.Contents[i], Schema: e.Schema})
 	}
 	slices.Sort(without)
 	slices.SortFunc(dead, func(a, b ledger.Dead) int { return int(a.Row - b.Row) })

@@ -48,6 +48,7 @@ type Situation struct {
 	Open       bool                 // intents are open
 	Probed     bool                 // a probe of this incarnation fitted
 	Suspicious bool                 // the ledger may be a copy
+	Renewed    bool                 // the table's schema has changed since the start
 	Known      func(end int64) bool // end is a boundary of the window
 }
 
@@ -122,6 +123,13 @@ func judgeStream(a *retry.Answer, s Situation) Verdict {
 		return Split
 	case retry.ExtraFields:
 		return Propagate
+	case retry.Mismatch:
+		// A column whose type was widened is news to the backends too. Without a change
+		// the writer schema is wrong, and waiting doesn't mend it.
+		if s.Renewed {
+			return Propagate
+		}
+		return Blocked
 	case retry.Transient, retry.Idle:
 		return Again
 	default:

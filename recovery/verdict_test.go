@@ -27,6 +27,7 @@ var dimensions = []struct {
 	{"sealed", []string{"ours", "no"}},                                             // our seal is durable
 	{"ledger", []string{"ours", "suspicious"}},                                     // invariant 8
 	{"open", []string{"intents", "none"}},                                          //
+	{"schema", []string{"renewed", "as it was"}},                                   // since the start
 	{"offset", []string{"same", "none", "another"}},                                // reported with OK
 	{"end", []string{"none", "own", "later", "short", "acked", "unknown", "zero"}}, // reported with an offset error
 }
@@ -61,6 +62,8 @@ var judgeRules = []rule{
 	{"row_errors", "", recovery.Refused, "until dead letters exist: stop, nothing lost"},
 	{"too_large", "", recovery.Split, "a large batch is split"},
 	{"extra_fields", "", recovery.Propagate, "extra fields after a schema change"},
+	{"mismatch", "schema=renewed", recovery.Propagate, "a widened type has not arrived yet"},
+	{"mismatch", "schema=as it was", recovery.Blocked, "the writer schema is wrong"},
 	{"transient", "", recovery.Again, "quota, throttling, INTERNAL, UNAVAILABLE, ABORTED, EOF, ..."},
 	{"idle", "", recovery.Again, "the idle close after 600 s is normal life"},
 	{"blocked", "", recovery.Blocked, "PERMISSION_DENIED, ..., bare INVALID_ARGUMENT"},
@@ -85,6 +88,8 @@ var probeRules = []rule{
 	{"row_errors", "", recovery.Refused, "the probe's row is valid: a person has to look"},
 	{"too_large", "", recovery.Split, "the machine makes this Blocked: one small row"},
 	{"extra_fields", "", recovery.Propagate, "extra fields after a schema change"},
+	{"mismatch", "schema=renewed", recovery.Propagate, "a widened type has not arrived yet"},
+	{"mismatch", "schema=as it was", recovery.Blocked, "the writer schema is wrong"},
 	{"transient idle", "", recovery.Again, "nothing is certain"},
 	{"blocked", "", recovery.Blocked, "only a person can help"},
 }
@@ -110,6 +115,7 @@ func situation(c map[string]string) recovery.Situation {
 		Open:       c["open"] == "intents",
 		Probed:     c["probed"] == "fitted",
 		Suspicious: c["ledger"] == "suspicious",
+		Renewed:    c["schema"] == "renewed",
 		Known:      func(end int64) bool { return end == ownEnd || end == laterEnd },
 	}
 	if c["start"] == "above" {

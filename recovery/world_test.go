@@ -108,6 +108,8 @@ type service struct {
 	table   []int
 	limit   int // rows of the largest append that it takes; 0: any
 	dirty   bool
+	schema  int // of the table: each has one column more than the one before
+	known   int // the newest schema that the backends know
 }
 
 type stream struct {
@@ -212,7 +214,8 @@ type conn struct {
 	node        *node
 	incarnation int
 	id          uint64
-	pending     bool // not yet open
+	pending     bool               // not yet open
+	schema      ledger.Fingerprint // that its requests are encoded with
 	wire        []request
 	answers     []answered
 }
@@ -229,9 +232,12 @@ const (
 func (w *world) serve(c *conn, how int) {
 	r := c.wire[0]
 	c.wire = c.wire[1:]
-	if how == refusing {
+	switch {
+	case version(c.schema) > w.service.known:
+		c.answers = append(c.answers, answered{r, broken(retry.ExtraFields)}) // case 69
+	case how == refusing:
 		c.answers = append(c.answers, answered{r, inResponse(retry.Transient, -1)})
-	} else {
+	default:
 		a := w.service.apply(r, how == lagging)
 		if how == lying && a.Class == retry.OK {
 			a = inResponse(retry.Transient, -1)
@@ -343,6 +349,10 @@ func (w *world) advanceOf(n *node) bool {
 	}
 	return true
 }
+
+// versioned is the writer schema of the table's n-th schema, and version says which one it is of.
+func versioned(n int) ledger.Fingerprint    { return ledger.Fingerprint{byte(n)} }
+func version(schema ledger.Fingerprint) int { return int(schema[0]) }
 
 // identity is a ledger's, at the n-th place.
 func identity(n int) ledger.Identity { return ledger.Identity{Machine: "m", Nonce: uint64(n)} }

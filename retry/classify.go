@@ -34,6 +34,9 @@ const (
 	// ExtraFields: the writer schema has fields that the table doesn't have, or that
 	// have not reached the append backend yet (case 69).
 	ExtraFields
+	// Mismatch: a field of the writer schema doesn't fit the type or mode of its column,
+	// as the append backend knows the column (case 57).
+	Mismatch
 	// Transient: the same again after backoff.
 	Transient
 	// Idle: the service closed a connection without requests for 600 s. Normal life:
@@ -53,6 +56,7 @@ var classNames = [...]string{
 	RowErrors:     "row_errors",
 	TooLarge:      "too_large",
 	ExtraFields:   "extra_fields",
+	Mismatch:      "mismatch",
 	Transient:     "transient",
 	Idle:          "idle",
 	Blocked:       "blocked",
@@ -202,7 +206,7 @@ func (r report) notFoundClass() Class {
 
 // invalidArgumentClass finds the meanings of INVALID_ARGUMENT that one can act on.
 // The rest needs a change of request, schema or program: malformed names (case 10),
-// no rows (case 35), schema mismatches (cases 57, 58, 63), more than 20 MiB (case 51).
+// no rows (case 35), unusable writer schemas (cases 58, 63), more than 20 MiB (case 51).
 func (r report) invalidArgumentClass() Class {
 	switch {
 	case r.says("stream has been finalized"):
@@ -213,6 +217,8 @@ func (r report) invalidArgumentClass() Class {
 		return RowErrors // case 36; the list of rows may be cut down to nothing
 	case r.says("input schema has more fields than bigquery schema"):
 		return ExtraFields // case 56
+	case r.says("the proto field mismatched with bigquery field"):
+		return Mismatch // case 57
 	default:
 		return Blocked
 	}
