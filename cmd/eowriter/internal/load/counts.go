@@ -157,6 +157,9 @@ func (l *loader) events() committed.Events {
 				c.landed(key.Name, ack)
 			}
 		},
+		SchemaUnusable: func(key ledger.Key, err error) {
+			l.display.say("%s: the table's new schema can't be used, the old one is: %v", source.Printable(source.DisplayName(key.Name)), err)
+		},
 		Waiting: func(key ledger.Key, _ recovery.WaitKind, attempt int, delay time.Duration) {
 			if attempt >= patience {
 				c.waiting.Store(&waiting{source.DisplayName(key.Name), attempt, delay})

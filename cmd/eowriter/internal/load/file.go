@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"sync/atomic"
 
 	"github.com/eowriter/eowriter/cmd/eowriter/internal/source"
@@ -21,17 +22,20 @@ type file struct {
 	in *input
 	p  *committed.Partition
 
-	encoding *encoding     // of the next batch
-	asked    bool          // the service was asked about the line that is next, and has no other schema
-	refused  int64         // letters and dead rows that the ledger has, and the encoder's of this run
-	dead     *atomic.Int64 // letters
-	last     error         // the newest line that became a dead row
+	encoding *encoding         // of the next batch
+	known    *committed.Schema // the partition's, when it was looked at last
+	asked    bool              // the service was asked about the line that is next, and has no other schema
+	mu       sync.Mutex        // guards turns
+	turns    []turn            // in order; the first is where the partition stood when it was opened
+	refused  int64             // letters and dead rows that the ledger has, and the encoder's of this run
+	dead     *atomic.Int64     // letters
+	last     error             // the newest line that became a dead row
 }
 
 // loadFile loads what is left of one file. When reading ends, or the file has a row that can't be loaded, everything
 // before has landed on return; only a partition that stopped leaves something open.
 func (l *loader) loadFile(reading context.Context, in *input) error {
-	f := &file{l: l, in: in, encoding: l.encodings.newest(), refused: in.dead, dead: l.counts.letters(in.key.Name, in.letters)}
+	f := &file{l: l, in: in, refused: in.dead, dead: l.counts.letters(in.key.Name, in.letters)}
 	replay := newReplay(f)
 	defer replay.close()
 	defer in.close()
@@ -82,6 +86,8 @@ func (f *file) open(ctx context.Context, replay *replay) error {
 		}
 		in.file = opened
 	}
+	f.adopt(f.l.encodings.newest())
+	f.known = f.encoding.schema
 	cfg := committed.PartitionConfig{
 		Table: in.key.Table, Name: in.key.Name, Schema: f.encoding.schema, Encoder: rows.Version, MaxDead: f.l.opt.MaxDead.most(),
 	}
@@ -106,6 +112,9 @@ func (f *file) appendAll(reading context.Context) (whole bool, err error) {
 	b := new(arena) // Append copies the rows
 	position := f.in.position
 	for reading.Err() == nil {
+		if err := f.follow(); err != nil {
+			return false, err
+		}
 		b.reset()
 		end := b.fill(f.in.file, f.encoding.enc, f.l.opt.BatchRows, f.l.opt.BatchBytes, f.bury)
 		if b.input() > 0 {
@@ -115,18 +124,24 @@ func (f *file) appendAll(reading context.Context) (whole bool, err error) {
 			}
 			next := f.in.file.Position().Token()
 			_, err := f.p.Append(reading, committed.Batch{
-				After: position, Position: next, Rows: b.rows, Dead: b.dead, Digest: b.digest(),
+				After: position, Position: next, Rows: b.rows, Dead: b.dead, Digest: b.digest(), Schema: f.encoding.schema,
 			})
 			if err != nil {
 				return false, given(reading, f.explain(b, err))
 			}
 			f.l.counts.accepted(b)
 			position = next
+			f.asked = false
 		}
-		if end == io.EOF {
+		var bad *badLine
+		switch {
+		case end == io.EOF:
 			return true, nil
-		}
-		if end != nil {
+		case errors.As(end, &bad) && f.doubted(bad.err):
+			if err := f.ask(reading); err != nil {
+				return false, given(reading, err)
+			}
+		case end != nil:
 			return false, stopped(end)
 		}
 	}
@@ -142,9 +157,9 @@ func stopped(err error) error {
 	return fmt.Errorf("%w (the rows before it have landed: mend the line and start again, or see --dead-letters)", err)
 }
 
-// bury says whether a line that the encoder refused becomes a dead row.
+// bury says whether a line that the encoder refused becomes a dead row now.
 func (f *file) bury(refused error) bool {
-	if f.l.opt.MaxDead.None() {
+	if f.l.opt.MaxDead.None() || f.doubted(refused) {
 		return false
 	}
 	f.last = &badLine{f.in.file.Name(), f.in.file.Line(), refused}

@@ -32,7 +32,7 @@ func (r *replay) rows(ctx context.Context, want committed.Range) (committed.Repl
 	if err != nil {
 		return committed.Replayed{}, err
 	}
-	enc := r.f.l.encodings.newest().again
+	enc := r.f.encodedWith(before.Offset).again
 	none := r.f.l.opt.MaxDead.None()
 	b := new(arena)
 	b.reset()

@@ -3,7 +3,6 @@ package load
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -12,22 +11,27 @@ import (
 	"github.com/eowriter/eowriter/cmd/eowriter/internal/tableschema"
 	"github.com/eowriter/eowriter/committed"
 	"github.com/eowriter/eowriter/committed/rows"
+	"google.golang.org/protobuf/proto"
 )
 
 // encoding is one revision of the table's schema: the writer schema with encoders for it.
 type encoding struct {
+	table  *storagepb.TableSchema
 	schema *committed.Schema
 	enc    *rows.Encoder // of rows that are loaded
 	again  *rows.Encoder // of rows that are read again: it counts ignored fields apart
+	own    bool          // schema has the encoder's descriptor, which the writer can't derive
 }
 
-// encodings are those that a load meets, shared by its files. The newest is last.
+// encodings are those that a load meets, shared by its files.
 type encodings struct {
 	table   string
 	options []rows.Option
+	fixed   bool // the user gave the schema: the table's is not asked for
 
-	mu  sync.Mutex // guards all; encodings in it never change
-	all []*encoding
+	mu    sync.Mutex  // guards what follows; an encoding never changes
+	all   []*encoding // the newest is last
+	asked time.Time   // when the service was asked last whether the schema has changed
 }
 
 // first makes the encoding that the load begins with, of the schema that the user gave, or else the service.
@@ -72,7 +76,7 @@ func (e *encodings) of(ts *storagepb.TableSchema, known *committed.Schema) (*enc
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, old := range e.all {
-		if old.schema == known || known == nil && old.schema.Table() == ts {
+		if proto.Equal(old.table, ts) {
 			return old, nil
 		}
 	}
@@ -85,18 +89,18 @@ func (e *encodings) of(ts *storagepb.TableSchema, known *committed.Schema) (*enc
 		return nil, fmt.Errorf("table %s: %w", e.table, err)
 	}
 	// The rows go by the encoder's descriptor. It is the one that the writer derives, but for columns that the writer
-	// can't describe.
+	// can't describe. A Schema that is given its descriptor is not changed by the writer.
 	own, err := committed.NewSchema(e.table, ts, enc.Descriptor())
 	if err != nil {
 		return nil, err
 	}
-	if known == nil {
-		known, err = committed.NewSchema(e.table, ts, nil)
+	if known == nil && !e.fixed {
+		known, _ = committed.NewSchema(e.table, ts, nil) // an error says what the writer can't describe
 	}
-	if err != nil || known.Fingerprint() != own.Fingerprint() {
+	if known == nil || known.Fingerprint() != own.Fingerprint() {
 		known = own
 	}
-	made := &encoding{known, enc, again}
+	made := &encoding{ts, known, enc, again, known == own}
 	e.all = append(e.all, made)
 	return made, nil
 }
@@ -123,17 +127,4 @@ func (e *encodings) ignored() map[string]int64 {
 		}
 	}
 	return total
-}
-
-// curable says whether another schema of the table could make a row of what err refused.
-func curable(err error) bool {
-	var refused *rows.Error
-	if !errors.As(err, &refused) {
-		return false
-	}
-	switch refused.Kind {
-	case rows.Syntax, rows.InvalidUTF8, rows.DuplicateField, rows.TooDeep:
-		return false
-	}
-	return true
 }
