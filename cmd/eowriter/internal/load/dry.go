@@ -47,7 +47,7 @@ type dryRun struct {
 // refuses. It sends nothing and uses no ledger.
 func DryRun(ctx context.Context, opt Options) (DryReport, error) {
 	d := dryRun{report: DryReport{Refused: []Refused{}}, by: map[rows.Error]int{}}
-	l := &loader{opt: opt, encodings: encodings{table: opt.Table, options: opt.encoderOptions(), fixed: opt.Schema != nil}}
+	l := &loader{opt: opt, encodings: newEncodings(&opt)}
 	l.display = newDisplay(opt.Progress, &l.counts)
 	err := l.dryRun(ctx, &d)
 	d.report.FieldsIgnored = l.encodings.ignored()

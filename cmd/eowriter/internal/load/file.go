@@ -138,7 +138,7 @@ func (f *file) appendAll(reading context.Context) (whole bool, err error) {
 		case end == io.EOF:
 			return true, nil
 		case errors.As(end, &bad) && f.doubted(bad.err):
-			if err := f.ask(reading); err != nil {
+			if err := f.ask(reading, bad.err); err != nil {
 				return false, given(reading, err)
 			}
 		case end != nil:

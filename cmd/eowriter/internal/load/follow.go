@@ -3,19 +3,61 @@ package load
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/eowriter/eowriter/cmd/eowriter/internal/source"
 	"github.com/eowriter/eowriter/cmd/eowriter/internal/tableschema"
 	"github.com/eowriter/eowriter/committed/rows"
+	"golang.org/x/time/rate"
 )
 
 // A table's schema changes while files are loaded. A file follows its partition's Schema, and when a line is refused for
 // something that another schema could mend, the service is asked first, not for every line. From the next batch on the
 // rows are encoded with the new schema; a batch never has rows of two.
 
-// askAgain is how long after the service was asked about its schema a refused line is believed to be bad.
-const askAgain = 5 * time.Second
+// Bounds on asking the service for its schema because of refused lines: garbage must not slow the load down.
+const (
+	askAgain   = 5 * time.Second // after it was asked about a column, lines refused for that are believed to be bad
+	askRate    = 1               // a second, and
+	askBurst   = 20              // at first
+	maxDoubted = 1000            // columns that are remembered
+)
+
+// doubt is what a line was refused for, as far as another schema could mend it.
+type doubt struct {
+	kind   rows.Kind
+	column string
+}
+
+// asking is when the service was asked for its schema, and about what.
+type asking struct {
+	mu      sync.Mutex // guards about
+	about   map[doubt]time.Time
+	limiter *rate.Limiter
+}
+
+func newAsking() asking {
+	return asking{about: map[doubt]time.Time{}, limiter: rate.NewLimiter(askRate, askBurst)}
+}
+
+// worth says whether to ask about d now.
+func (a *asking) worth(d doubt) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return time.Since(a.about[d]) >= askAgain && a.limiter.Tokens() >= 1
+}
+
+// begins notes that the service is asked about d.
+func (a *asking) begins(d doubt) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if len(a.about) >= maxDoubted {
+		clear(a.about)
+	}
+	a.about[d] = time.Now()
+	a.limiter.Allow()
+}
 
 // turn is where a file's rows begin to be encoded with another schema.
 type turn struct {
@@ -72,28 +114,24 @@ func (f *file) change(e *encoding) (changed bool) {
 
 // doubted says whether the service is to be asked for its schema before a line is believed to be bad.
 func (f *file) doubted(refused error) bool {
-	e := &f.l.encodings
-	if e.fixed || f.asked || !curable(refused) {
+	e := f.l.encodings
+	d, curable := doubtOf(refused)
+	if e.fixed || f.asked || !curable {
 		return false
 	}
-	if e.newest() != f.encoding || f.l.opt.MaxDead.None() {
-		return true // another file was told; or the load would stop
-	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return time.Since(e.asked) >= askAgain
+	// Another file may have been told; and before the load stops it is worth asking in any case.
+	return e.newest() != f.encoding || f.l.opt.MaxDead.None() || e.asking.worth(d)
 }
 
 // ask finds out whether there is another schema than the present one, and takes it.
-func (f *file) ask(ctx context.Context) error {
-	e := &f.l.encodings
+func (f *file) ask(ctx context.Context, refused error) error {
+	e := f.l.encodings
 	if newest := e.newest(); newest != f.encoding {
 		f.change(newest)
 		return nil
 	}
-	e.mu.Lock()
-	e.asked = time.Now()
-	e.mu.Unlock()
+	d, _ := doubtOf(refused)
+	e.asking.begins(d)
 	next, err := f.refresh(ctx)
 	if err == nil {
 		f.asked = !f.change(next)
@@ -119,15 +157,15 @@ func (f *file) refresh(ctx context.Context) (*encoding, error) {
 	return f.l.encodings.of(ts, nil)
 }
 
-// curable says whether another schema of the table could make a row of what err refused.
-func curable(err error) bool {
+// doubtOf returns what a line was refused for, if another schema of the table could make a row of it.
+func doubtOf(err error) (d doubt, curable bool) {
 	var refused *rows.Error
 	if !errors.As(err, &refused) {
-		return false
+		return d, false
 	}
 	switch refused.Kind {
 	case rows.Syntax, rows.InvalidUTF8, rows.DuplicateField, rows.TooDeep:
-		return false
+		return d, false
 	}
-	return true
+	return doubt{refused.Kind, refused.Column}, true
 }

@@ -62,7 +62,7 @@ var ErrUsage = errors.New("bad arguments")
 // one file stops the others in the same way. The report is right also with an error.
 func Run(ctx context.Context, opt Options) (Report, error) {
 	started := time.Now()
-	l := &loader{opt: opt, encodings: encodings{table: opt.Table, options: opt.encoderOptions(), fixed: opt.Schema != nil}}
+	l := &loader{opt: opt, encodings: newEncodings(&opt)}
 	l.display = newDisplay(opt.Progress, &l.counts)
 	err := l.run(ctx)
 	report := l.counts.report(time.Since(started))
@@ -82,7 +82,7 @@ type loader struct {
 	opt       Options
 	led       *ledger.Ledger
 	w         *committed.Writer
-	encodings encodings
+	encodings *encodings
 	counts    counts
 	display   *display
 

@@ -29,9 +29,14 @@ type encodings struct {
 	options []rows.Option
 	fixed   bool // the user gave the schema: the table's is not asked for
 
-	mu    sync.Mutex  // guards what follows; an encoding never changes
-	all   []*encoding // the newest is last
-	asked time.Time   // when the service was asked last whether the schema has changed
+	asking asking
+
+	mu  sync.Mutex  // guards all; an encoding never changes
+	all []*encoding // the newest is last
+}
+
+func newEncodings(opt *Options) *encodings {
+	return &encodings{table: opt.Table, options: opt.encoderOptions(), fixed: opt.Schema != nil, asking: newAsking()}
 }
 
 // first makes the encoding that the load begins with, of the schema that the user gave, or else the service.
