@@ -36,7 +36,8 @@ type child struct {
 	Files                     []string
 	Step                      string
 	Done                      bool
-	Nth                       int // 0: it doesn't
+	Nth                       int  // 0: it doesn't
+	Discover                  bool // the table's schema; else it is given, with more than the table takes
 }
 
 func (c child) String() string {
@@ -56,9 +57,12 @@ func childMain(text string) int {
 	}
 	var mu sync.Mutex
 	n := 0
-	wide, err := rows.ParseSchema([]byte(`[{"name": "n", "type": "INTEGER"}, {"name": "s", "type": "STRING"}]`))
-	if err != nil {
-		panic(err)
+	var wide *storagepb.TableSchema
+	if !c.Discover {
+		var err error
+		if wide, err = rows.ParseSchema([]byte(`[{"name": "n", "type": "INTEGER"}, {"name": "s", "type": "STRING"}]`)); err != nil {
+			panic(err)
+		}
 	}
 	report, err := Run(context.Background(), Options{
 		Table: table, Ledger: c.Ledger, Files: c.Files, Schema: wide, MaxDead: Limit{Count: 1000}, DeadLetters: c.File, DeadTable: c.Table,
@@ -181,6 +185,21 @@ func testKill(t *testing.T, c child, toTable bool) {
 		c.File = filepath.Join(dir, "dead")
 	}
 
+	letters := c.toTheEnd(t, s, stdin)
+	requireEachOnce(t, s, letters, func(i int) string {
+		switch {
+		case i%7 == 3:
+			return "encoder"
+		case i%11 == 5:
+			return "service"
+		}
+		return "landed"
+	})
+}
+
+// toTheEnd runs the load, which is killed and started again until it ends, and returns the letters.
+func (c child) toTheEnd(t *testing.T, s *emulator.Server, stdin []byte) []deadletter.Record {
+	t.Helper()
 	_, killed := c.run(t, stdin)
 	require.True(t, killed, "the step didn't come")
 	for _, nth := range []int{3, 25} { // and then what follows
@@ -194,12 +213,60 @@ func testKill(t *testing.T, c child, toTable bool) {
 	require.Equal(t, int64(180), r.RowsRead)
 	require.Equal(t, r.RowsRead, r.RowsAppended+r.RowsConfirmed+r.RowsDead)
 	require.Equal(t, int64(0), r.LettersWaiting)
-	before := delivered(t, s, c)
-	requireEachOnce(t, s, before)
+	letters := delivered(t, s, c)
 
 	r, _ = c.run(t, stdin)
 	require.Equal(t, int64(0), r.RowsAppended+r.RowsDead+r.LettersDelivered)
-	require.Equal(t, before, delivered(t, s, c))
+	require.Equal(t, letters, delivered(t, s, c))
+	return letters
+}
+
+// A kill while the table's schema changes, with batches of both schemas open, must lose and repeat nothing, and no row
+// may lose its new column.
+func TestKillWhileTheSchemaChanges(t *testing.T) {
+	for _, step := range committed.Steps {
+		for _, nth := range []int{1, 4, 9} {
+			if step == committed.B4 || step[0] == 'R' || step[0] == 'O' && nth > 1 {
+				continue
+			}
+			c := child{Step: string(step), Done: nth != 4, Nth: nth, Discover: true}
+			t.Run(c.String(), func(t *testing.T) {
+				t.Parallel()
+				s := startChanging(t, true, `[{"name": "n", "type": "INTEGER"}]`, `[{"name": "n", "type": "INTEGER"}, {"name": "c", "type": "STRING"}]`,
+					emulator.Propagation{Delay: 20 * time.Millisecond})
+				dir := t.TempDir()
+				lines := func(start, n int) []byte {
+					text := bytes.Split(dirty(start, n), []byte("\n"))
+					for i := range text[:n] {
+						text[i] = bytes.ReplaceAll(text[i], []byte(`, "s": "too long"`), nil)
+						if i < n/2 { // nothing that the service would be asked about
+							text[i] = bytes.ReplaceAll(text[i], []byte(`, "bad": true`), nil)
+						} else {
+							text[i] = bytes.ReplaceAll(text[i], []byte(`}`), []byte(`, "c": "new"}`))
+						}
+					}
+					return bytes.Join(text, []byte("\n"))
+				}
+				c.Addr, c.Ledger, c.File = s.Addr(), filepath.Join(dir, "ledger"), filepath.Join(dir, "dead")
+				c.Files = []string{filepath.Join(dir, "a"), source.Stdin}
+				require.NoError(t, os.WriteFile(c.Files[0], lines(0, 120), 0o600))
+				letters := c.toTheEnd(t, s, lines(1000, 60))
+				requireEachOnce(t, s, letters, func(i int) string {
+					if i%7 == 3 && (i >= 60 && i < 1000 || i >= 1030) {
+						return "encoder"
+					}
+					return "landed"
+				})
+				for _, row := range s.Rows(table) {
+					v, err := row.Values()
+					require.NoError(t, err)
+					if n := v["n"].(int64); n >= 60 && n < 1000 || n >= 1030 {
+						require.Equal(t, "new", v["c"])
+					}
+				}
+			})
+		}
+	}
 }
 
 // delivered are the letters at their destination.
@@ -229,7 +296,7 @@ func delivered(t *testing.T, s *emulator.Server, c child) (letters []deadletter.
 }
 
 // requireEachOnce compares the table and the letters with the input.
-func requireEachOnce(t *testing.T, s *emulator.Server, letters []deadletter.Record) {
+func requireEachOnce(t *testing.T, s *emulator.Server, letters []deadletter.Record, want func(row int) string) {
 	t.Helper()
 	seen := map[int64]string{}
 	note := func(n int64, what string) {
@@ -254,14 +321,7 @@ func requireEachOnce(t *testing.T, s *emulator.Server, letters []deadletter.Reco
 	}
 	for _, part := range [][2]int{{0, 120}, {1000, 60}} {
 		for i := part[0]; i < part[0]+part[1]; i++ {
-			want := "landed"
-			switch {
-			case i%7 == 3:
-				want = "encoder"
-			case i%11 == 5:
-				want = "service"
-			}
-			require.Equal(t, want, seen[int64(i)], strconv.Itoa(i))
+			require.Equal(t, want(i), seen[int64(i)], strconv.Itoa(i))
 		}
 	}
 	require.Len(t, seen, 180)

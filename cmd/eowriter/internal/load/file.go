@@ -24,7 +24,8 @@ type file struct {
 
 	encoding *encoding         // of the next batch
 	known    *committed.Schema // the partition's, when it was looked at last
-	asked    bool              // the service was asked about the line that is next, and has no other schema
+	doubting bool              // about the line that is next: the service is to be asked
+	asked    bool              // it was, and has no other schema
 	mu       sync.Mutex        // guards turns
 	turns    []turn            // in order; the first is where the partition stood when it was opened
 	refused  int64             // letters and dead rows that the ledger has, and the encoder's of this run
@@ -137,7 +138,7 @@ func (f *file) appendAll(reading context.Context) (whole bool, err error) {
 		switch {
 		case end == io.EOF:
 			return true, nil
-		case errors.As(end, &bad) && f.doubted(bad.err):
+		case errors.As(end, &bad) && f.doubting:
 			if err := f.ask(reading, bad.err); err != nil {
 				return false, given(reading, err)
 			}
@@ -159,7 +160,7 @@ func stopped(err error) error {
 
 // bury says whether a line that the encoder refused becomes a dead row now.
 func (f *file) bury(refused error) bool {
-	if f.l.opt.MaxDead.None() || f.doubted(refused) {
+	if f.doubting = f.doubted(refused); f.doubting || f.l.opt.MaxDead.None() {
 		return false
 	}
 	f.last = &badLine{f.in.file.Name(), f.in.file.Line(), refused}

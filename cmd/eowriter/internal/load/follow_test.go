@@ -25,8 +25,9 @@ func parse(t *testing.T, text string) *storagepb.TableSchema {
 	return ts
 }
 
-// startChanging starts a service whose table changes when the first append comes.
-func startChanging(t *testing.T, before, after string, p emulator.Propagation) *emulator.Server {
+// startChanging starts a service whose table changes when the first append comes, or already when the first probe does:
+// before anything is read but what an earlier run had bound.
+func startChanging(t *testing.T, probe bool, before, after string, p emulator.Propagation) *emulator.Server {
 	t.Helper()
 	var s *emulator.Server
 	var once sync.Once
@@ -34,7 +35,7 @@ func startChanging(t *testing.T, before, after string, p emulator.Propagation) *
 	s, err := emulator.Start(emulator.Options{
 		Tables: map[string]*storagepb.TableSchema{table: parse(t, before), deadTable: parse(t, deadletter.Schema)}, Propagation: p,
 		OnAppend: func(r emulator.Request) {
-			if r.Offset < 1<<62 {
+			if probe || r.Offset < 1<<62 {
 				once.Do(func() {
 					if err := s.AlterTable(table, next); err != nil {
 						t.Error(err)
@@ -84,7 +85,7 @@ func TestSchemaChangesWhileLoading(t *testing.T) {
 		for _, limit := range []Limit{{}, {Count: 10}} {
 			t.Run(fmt.Sprintf("%s, %s dead letters", name, limit.String()), func(t *testing.T) {
 				t.Parallel()
-				s := startChanging(t, c.before, c.after, c.propagation)
+				s := startChanging(t, true, c.before, c.after, c.propagation)
 				dir := t.TempDir()
 				var text bytes.Buffer
 				for i := range 60 {
@@ -116,7 +117,7 @@ func TestSchemaChangesWhileLoading(t *testing.T) {
 // Rows that are wrong in any schema must come out as dead letters, while those that only the new schema takes land: the
 // service is asked about each column anew.
 func TestGarbageWhileTheSchemaChanges(t *testing.T) {
-	s := startChanging(t, `[{"name": "n", "type": "INTEGER"}]`, `[{"name": "n", "type": "INTEGER"}, {"name": "c", "type": "STRING"}]`, emulator.Propagation{})
+	s := startChanging(t, false, `[{"name": "n", "type": "INTEGER"}]`, `[{"name": "n", "type": "INTEGER"}, {"name": "c", "type": "STRING"}]`, emulator.Propagation{})
 	dir := t.TempDir()
 	var text bytes.Buffer
 	for i := range 200 {
@@ -141,7 +142,7 @@ func TestGarbageWhileTheSchemaChanges(t *testing.T) {
 
 // With the user's own schema nothing is asked: what it doesn't have is refused.
 func TestSchemaOfTheUserStays(t *testing.T) {
-	s := startChanging(t, `[{"name": "n", "type": "INTEGER"}]`, `[{"name": "n", "type": "INTEGER"}, {"name": "c", "type": "STRING"}]`, emulator.Propagation{})
+	s := startChanging(t, false, `[{"name": "n", "type": "INTEGER"}]`, `[{"name": "n", "type": "INTEGER"}, {"name": "c", "type": "STRING"}]`, emulator.Propagation{})
 	dir := t.TempDir()
 	write(t, dir, "a", 0, 60, `{"n": 60, "c": "new"}`, "")
 	opt := options(s, dir, "a")
