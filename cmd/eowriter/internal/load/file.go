@@ -22,6 +22,7 @@ type file struct {
 	in *input
 	p  *committed.Partition
 
+	reached  int64             // the offset in the file at which the next batch begins
 	encoding *encoding         // of the next batch
 	known    *committed.Schema // the partition's, when it was looked at last
 	doubting bool              // about the line that is next: the service is to be asked
@@ -87,6 +88,11 @@ func (f *file) open(ctx context.Context, replay *replay) error {
 		}
 		in.file = opened
 	}
+	start, err := source.ParsePosition(in.position)
+	if err != nil {
+		return err
+	}
+	f.reached = start.Offset
 	f.adopt(f.l.encodings.newest())
 	f.known = f.encoding.schema
 	cfg := committed.PartitionConfig{
@@ -123,7 +129,8 @@ func (f *file) appendAll(reading context.Context) (whole bool, err error) {
 			if err := f.tooMany(); err != nil {
 				return false, err
 			}
-			next := f.in.file.Position().Token()
+			at := f.in.file.Position()
+			next := at.Token()
 			_, err := f.p.Append(reading, committed.Batch{
 				After: position, Position: next, Rows: b.rows, Dead: b.dead, Digest: b.digest(), Schema: f.encoding.schema,
 			})
@@ -131,8 +138,7 @@ func (f *file) appendAll(reading context.Context) (whole bool, err error) {
 				return false, given(reading, f.explain(b, err))
 			}
 			f.l.counts.accepted(b)
-			position = next
-			f.asked = false
+			position, f.reached, f.asked = next, at.Offset, false
 		}
 		var bad *badLine
 		switch {

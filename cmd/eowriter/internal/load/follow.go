@@ -70,7 +70,7 @@ func (f *file) adopt(e *encoding) {
 	f.encoding = e
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.turns = append(f.turns, turn{f.in.file.Position().Offset, e})
+	f.turns = append(f.turns, turn{f.reached, e})
 }
 
 // encodedWith returns the encoding of the batch that begins at an offset: one of this run's, or else, as the writer has
