@@ -25,7 +25,7 @@ var mayImport = map[string][]string{
 	"ledger":         {},
 	"retry":          {},
 	"recovery":       {"ledger", "retry"},
-	"committed":      {"ledger", "retry", "recovery"},
+	"committed":      {"ledger", "retry", "recovery", "committed/rows"},
 	"committed/rows": {},
 	"chaos":          {},
 	"chaos/emulator": {},
@@ -41,11 +41,9 @@ func misplaced(file, imported string) string {
 	}
 	folder := path.Dir(file)
 	command := strings.HasPrefix(folder, "cmd/")
-	if imported == managedwriter && file != "committed/stream.go" && folder != "cmd/eowriter/internal/bench" {
+	client := imported == managedwriter || strings.HasPrefix(imported, managedwriter+"/")
+	if client && file != "committed/stream.go" && folder != "cmd/eowriter/internal/bench" {
 		return "only committed/stream.go knows managedwriter"
-	}
-	if strings.HasPrefix(imported, managedwriter+"/") && folder != "committed" && folder != "committed/rows" && !command {
-		return "only committed and its rows know managedwriter's schemas"
 	}
 	ours, is := strings.CutPrefix(imported, module+"/")
 	allowed, known := mayImport[folder]

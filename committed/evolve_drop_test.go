@@ -1,12 +1,14 @@
 package committed_test
 
 import (
+	"context"
 	"testing"
 	"time"
 
 	"cloud.google.com/go/bigquery/storage/apiv1/storagepb"
 	"github.com/eowriter/eowriter/chaos/emulator"
 	"github.com/eowriter/eowriter/committed"
+	"github.com/eowriter/eowriter/ledger"
 	"github.com/eowriter/eowriter/recovery"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/proto"
@@ -119,4 +121,63 @@ func TestProbeAfterDroppedColumn(t *testing.T) {
 		require.NotContains(t, f.landed()[10], "note")
 		require.Equal(t, []int64{4, 2, 2}, probes, "both columns at first, then id alone")
 	})
+}
+
+// If it fails, a source that is read again can't get past a column that was dropped while batches with
+// it were open, or rows whose values have no column any more are written without a word.
+func TestDroppedColumnOfAReplayableSource(t *testing.T) {
+	b := newBench(t, committed.Options{}, emulator.Options{
+		Tables:      map[string]*storagepb.TableSchema{table: wideSchema()},
+		Propagation: emulator.Propagation{DropGrace: -1},
+	})
+	// encode gives every third row a note, where there is such a column; else that row is refused.
+	encode := func(s *committed.Schema, from, to int64) (batch committed.Batch) {
+		batch.After, batch.Position, batch.Schema = position(from), position(to), s
+		var read [][]byte
+		for id := from; id < to; id++ {
+			read = append(read, position(id+1))
+			switch {
+			case id%3 != 0:
+				batch.Rows = append(batch.Rows, row(id))
+			case has(s, "note"):
+				batch.Rows = append(batch.Rows, append(row(id), noteRow([]byte("x"))...))
+			default:
+				batch.Dead = append(batch.Dead, ledger.Dead{Row: id - from, Reason: "note: no such column", Content: position(id + 1)})
+			}
+		}
+		batch.Digest = ledger.DigestOf(read)
+		return batch
+	}
+	cfg := b.config("a", false)
+	cfg.Schema, cfg.MaxDead = b.schema(wideSchema()), 100
+	cfg.Replay = func(_ context.Context, r committed.Range) (committed.Replayed, error) {
+		again := encode(r.Schema, at(r.Before), at(r.After))
+		return committed.Replayed{Rows: again.Rows, Digest: again.Digest, Dead: again.Dead}, nil
+	}
+	p, err := b.w.Partition(b.ctx(), cfg)
+	require.NoError(t, err)
+	var results []*committed.Result
+	for i := int64(0); i < 60; i += 10 {
+		if i == 20 {
+			b.requireLanded(results)
+			require.NoError(t, b.srv.AlterTable(table, idSchema()))
+		}
+		r, err := p.Append(b.ctx(), encode(p.Schema(), i, i+10))
+		require.NoError(t, err)
+		results = append(results, r)
+	}
+	b.requireLanded(results)
+	var want []int64
+	for id := range int64(60) {
+		if id < 20 || id%3 != 0 {
+			want = append(want, id)
+		}
+	}
+	require.Equal(t, want, b.ids())
+	part, _, err := b.led.Partition(p.Key())
+	require.NoError(t, err)
+	require.EqualValues(t, 60, part.Rows+part.Dead)
+	require.EqualValues(t, len(want), part.Rows)
+	require.Len(t, b.srv.Streams(table)[1:], 2)
+	b.requireSound()
 }

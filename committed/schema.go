@@ -6,14 +6,12 @@ import (
 	"strings"
 
 	"cloud.google.com/go/bigquery/storage/apiv1/storagepb"
-	"cloud.google.com/go/bigquery/storage/managedwriter/adapt"
 	"github.com/eowriter/eowriter/ledger"
 	"github.com/eowriter/eowriter/retry"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protodesc"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/descriptorpb"
-	"google.golang.org/protobuf/types/dynamicpb"
 )
 
 // Schema is a table's schema with the writer schema that rows are encoded with.
@@ -31,26 +29,25 @@ type Schema struct {
 
 // NewSchema makes a Schema of a table, projects/P/datasets/D/tables/T, and a
 // self-contained descriptor as adapt.NormalizeDescriptor gives it. A nil descriptor
-// is derived from the table's schema. Neither may be changed afterwards. A partition
+// is derived from the table's schema, as rows.Descriptor does. Neither may be changed afterwards. A partition
 // that is opened with a descriptor of its own never changes its Schema by itself.
 func NewSchema(table string, ts *storagepb.TableSchema, d *descriptorpb.DescriptorProto) (*Schema, error) {
 	if err := checkTable(table); err != nil {
 		return nil, err
 	}
-	own := d != nil
-	if !own {
-		var err error
-		if d, err = describe(ts); err != nil {
-			return nil, fmt.Errorf("derive a writer schema for %s: %w", table, err)
-		}
+	own, probe := d != nil, []byte(nil)
+	var err error
+	if own {
+		probe, err = zeroMessage(d)
+	} else {
+		d, probe, err = describe(ts)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("derive a writer schema for %s: %w", table, err)
 	}
 	b, err := proto.MarshalOptions{Deterministic: true}.Marshal(d)
 	if err != nil {
 		return nil, fmt.Errorf("serialize the writer schema of %s: %w", table, err)
-	}
-	probe, err := zeroRow(d)
-	if err != nil {
-		return nil, fmt.Errorf("make a probe for %s: %w", table, err)
 	}
 	return &Schema{
 		name: table, table: ts, descriptor: d, serialized: b, fingerprint: ledger.FingerprintOf(b), probe: probe,
@@ -101,27 +98,6 @@ func revisionOf(ts *storagepb.TableSchema) ledger.Fingerprint {
 	return ledger.FingerprintOf(b)
 }
 
-func describe(ts *storagepb.TableSchema) (*descriptorpb.DescriptorProto, error) {
-	desc, err := adapt.StorageSchemaToProto2Descriptor(ts, "root")
-	if err != nil {
-		return nil, err
-	}
-	md, ok := desc.(protoreflect.MessageDescriptor)
-	if !ok {
-		return nil, fmt.Errorf("the schema's descriptor is a %T, not a message", desc)
-	}
-	return adapt.NormalizeDescriptor(md)
-}
-
-// zeroRow returns the smallest row that is valid: required fields with zero values.
-func zeroRow(d *descriptorpb.DescriptorProto) ([]byte, error) {
-	md, err := message(d)
-	if err != nil {
-		return nil, err
-	}
-	return proto.Marshal(zeroMessage(md))
-}
-
 // message resolves a self-contained descriptor.
 func message(d *descriptorpb.DescriptorProto) (protoreflect.MessageDescriptor, error) {
 	name := "writer.proto"
@@ -132,20 +108,6 @@ func message(d *descriptorpb.DescriptorProto) (protoreflect.MessageDescriptor, e
 		return nil, err
 	}
 	return file.Messages().Get(0), nil
-}
-
-func zeroMessage(md protoreflect.MessageDescriptor) *dynamicpb.Message {
-	msg := dynamicpb.NewMessage(md)
-	for i := range md.Fields().Len() {
-		switch f := md.Fields().Get(i); {
-		case f.Cardinality() != protoreflect.Required:
-		case f.Message() != nil:
-			msg.Set(f, protoreflect.ValueOfMessage(zeroMessage(f.Message())))
-		default:
-			msg.Set(f, f.Default())
-		}
-	}
-	return msg
 }
 
 // checkTable checks the form projects/P/datasets/D/tables/T.

@@ -267,6 +267,12 @@ func (m *Machine) askAgain(v Verdict, offset int64, a *retry.Answer, busy bool) 
 	switch {
 	case busy:
 	case v == Propagate && m.tries[Propagation] >= m.opt.PropagationTries:
+		if it := m.itemAt(offset); m.phase == phaseLive && it != nil && m.stale(it) {
+			// The table has gone on without a column of it; its source may do so too.
+			m.tries[Propagation] = 0
+			m.rotate(ledger.Encoding, m.describe(offset, a))
+			return
+		}
 		m.stop(Blocked, offset, m.describe(offset, a), a)
 	case v == Propagate:
 		m.hold(Propagation)

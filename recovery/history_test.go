@@ -159,7 +159,7 @@ var eventKinds = map[string]recovery.EventKind{
 //
 //	start [stream=s1 epoch=1 acked=0 open=A:2,B:1 seal=s2 reason=1 rejected=1,2 halt=1 suspicious aged lag-tries=n propagation-tries=n max-dead=n encoder frozen]
 //	offer A 2 [schema=x] [dead=n] [nowhere]
-//	examined [rows=n dead=n]: with rows it is encoded anew
+//	examined [rows=n dead=n schema=x]: with rows it is encoded anew
 //	opened | settled [suspicious]
 //	created s1
 //	finalized 3
@@ -198,6 +198,9 @@ func (p *player) event(kind string, words []string) recovery.Event {
 		if args["rows"] != "" {
 			e.Intent = p.examine.Intent
 			e.Intent.Of, e.Intent.Bytes, e.Intent.Encoder = p.number(args["rows"]), 1, 2
+			if args["schema"] != "" {
+				e.Intent.Schema, e.Intent.Encoder = fingerprint(args["schema"]), 1
+			}
 			e.Intent.Dead = p.dead(args["dead"])
 		}
 	case recovery.Opened:

@@ -38,21 +38,25 @@ func (m *Machine) refused(offset int64, a *retry.Answer) {
 // rejected returns the refused rows of the append at an offset, in order; nil if they
 // are not to be told from the answer.
 func (m *Machine) rejected(offset int64, a *retry.Answer) (bad []ledger.Rejected) {
-	n := m.window.landed
-	for n < m.window.end() && m.window.at(n).End() <= offset {
-		n++
-	}
-	if n == m.window.end() {
-		return nil
-	}
+	it := m.itemAt(offset)
 	for _, row := range a.Rows {
-		if row.Index < 0 || row.Index >= m.window.at(n).Rows {
+		if it == nil || row.Index < 0 || row.Index >= it.Rows {
 			return nil
 		}
 		bad = append(bad, ledger.Rejected{Offset: offset + row.Index, Message: row.Message[:min(len(row.Message), maxReason)]})
 	}
 	slices.SortFunc(bad, func(a, b ledger.Rejected) int { return int(a.Offset - b.Offset) })
 	return slices.CompactFunc(bad, func(a, b ledger.Rejected) bool { return a.Offset == b.Offset })
+}
+
+// itemAt returns the item with rows that starts at an offset and has not landed, or nil.
+func (m *Machine) itemAt(offset int64) *item {
+	for n := m.window.landed; n < m.window.end(); n++ {
+		if it := m.window.at(n); it.Start == offset && it.Rows > 0 {
+			return it
+		}
+	}
+	return nil
 }
 
 // The ledger bounds them so too.
