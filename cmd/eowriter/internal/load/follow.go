@@ -30,9 +30,11 @@ type doubt struct {
 	column string
 }
 
-// asking is when the service was asked for its schema, and about what.
+// asking is when the service was asked for its schema, and about what. The order of locks: one, mu.
 type asking struct {
-	mu      sync.Mutex // guards about
+	one sync.Mutex // held by the file that asks: others wait for what it learns
+
+	mu      sync.Mutex // guards what follows
 	about   map[doubt]time.Time
 	limiter *rate.Limiter
 }
@@ -48,8 +50,8 @@ func (a *asking) worth(d doubt) bool {
 	return time.Since(a.about[d]) >= askAgain && a.limiter.Tokens() >= 1
 }
 
-// begins notes that the service is asked about d.
-func (a *asking) begins(d doubt) {
+// answered notes that the service was asked about d. Not before: until then a line is not known to be bad.
+func (a *asking) answered(d doubt) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if len(a.about) >= maxDoubted {
@@ -126,17 +128,24 @@ func (f *file) doubted(refused error) bool {
 // ask finds out whether there is another schema than the present one, and takes it.
 func (f *file) ask(ctx context.Context, refused error) error {
 	e := f.l.encodings
+	d, _ := doubtOf(refused)
+	e.asking.one.Lock()
+	defer e.asking.one.Unlock()
 	if newest := e.newest(); newest != f.encoding {
 		f.change(newest)
 		return nil
 	}
-	d, _ := doubtOf(refused)
-	e.asking.begins(d)
-	next, err := f.refresh(ctx)
-	if err == nil {
-		f.asked = !f.change(next)
+	if !f.l.opt.MaxDead.None() && !e.asking.worth(d) {
+		f.asked = true // another file was answered meanwhile
+		return nil
 	}
-	return err
+	next, err := f.refresh(ctx)
+	if err != nil {
+		return err
+	}
+	e.asking.answered(d)
+	f.asked = !f.change(next)
+	return nil
 }
 
 // refresh asks the service for the schema.

@@ -158,7 +158,7 @@ func TestAsking(t *testing.T) {
 		a := newAsking()
 		x := doubt{rows.UnknownField, "x"}
 		require.True(t, a.worth(x))
-		a.begins(x)
+		a.answered(x)
 		require.False(t, a.worth(x))
 		require.True(t, a.worth(doubt{rows.UnknownField, "y"}))
 		require.True(t, a.worth(doubt{rows.WrongType, "x"}))
@@ -168,7 +168,7 @@ func TestAsking(t *testing.T) {
 		asked := 0
 		for i := range 10 * maxDoubted {
 			if d := (doubt{rows.UnknownField, fmt.Sprint(i)}); a.worth(d) {
-				a.begins(d)
+				a.answered(d)
 				asked++
 			}
 		}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -32,7 +33,7 @@ type encodings struct {
 	asking asking
 
 	mu  sync.Mutex  // guards all; an encoding never changes
-	all []*encoding // the newest is last
+	all []*encoding // by when the table was found to have it: the newest is last
 }
 
 func newEncodings(opt *Options) *encodings {
@@ -75,13 +76,14 @@ func (opt *Options) encoderOptions() (options []rows.Option) {
 	return options
 }
 
-// of returns the encoding of a schema of the table, compiled once. known is the partition's Schema, or nil: then one is
+// of returns the encoding of a schema of the table, compiled once, which is the newest then. known is the partition's Schema, or nil: then one is
 // made of ts.
 func (e *encodings) of(ts *storagepb.TableSchema, known *committed.Schema) (*encoding, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	for _, old := range e.all {
+	for i, old := range e.all {
 		if proto.Equal(old.table, ts) {
+			e.all = append(slices.Delete(e.all, i, i+1), old)
 			return old, nil
 		}
 	}
