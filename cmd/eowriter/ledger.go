@@ -26,10 +26,10 @@ FILE.segments: they go together.`,
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			_ = cmd.Help() // to stdout, which can't be reported about there
-			return usagef("a command is needed: show, check or resolve")
+			return usagef("a command is needed: show, letters, check or resolve")
 		},
 	}
-	cmd.AddCommand(newLedgerShowCommand(), newLedgerCheckCommand(), newLedgerResolveCommand())
+	cmd.AddCommand(newLedgerShowCommand(), newLedgerLettersCommand(), newLedgerCheckCommand(), newLedgerResolveCommand())
 	return cmd
 }
 
@@ -87,7 +87,7 @@ func newLedgerShowCommand() *cobra.Command {
 		Short: "Show what a ledger knows of its partitions",
 		Long: `Show what a ledger knows of its partitions: state (owned; sealed while its stream is being replaced; halted, why and
 when, until "ledger resolve"), mode, stream and epoch, the offsets up to which rows have landed (acked) and are bound
-(next), the open batches, and the position at which the source goes on. With --partition also the open batches one by
+(next), the open batches, the rows that became dead letters and how many of those wait to be delivered, and the position at which the source goes on. With --partition also the open batches one by
 one and the streams of earlier epochs.`,
 		Example: `  eowriter ledger show flights.ledger
   eowriter ledger show --partition flights-2013-01.ndjson.gz flights.ledger

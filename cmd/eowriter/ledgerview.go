@@ -2,7 +2,6 @@ package main
 
 import (
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
 	"path"
@@ -29,8 +28,10 @@ type partitionView struct {
 	Epoch     uint64        `json:"epoch"`
 	Acked     int64         `json:"acked"`
 	Next      int64         `json:"next"`
-	Open      int           `json:"open"` // batches
-	Rows      int64         `json:"rows"` // landed, over all epochs
+	Open      int           `json:"open"`        // batches
+	Rows      int64         `json:"rows"`        // landed, over all epochs
+	Dead      int64         `json:"dead"`        // dead letters, over all epochs
+	Waiting   int64         `json:"undelivered"` // those that the ledger still has
 	Position  string        `json:"position"`
 	Created   time.Time     `json:"created"`
 	Updated   time.Time     `json:"updated"`
@@ -52,6 +53,7 @@ type intentView struct {
 	End    int64  `json:"end"`
 	Bytes  int64  `json:"bytes"`
 	Digest string `json:"digest"`
+	Dead   int    `json:"dead"` // rows of the batch that do not land
 	Before string `json:"before"`
 	After  string `json:"after"`
 }
@@ -78,7 +80,8 @@ func describeLedger(led *ledger.Ledger, name string) (*ledgerView, error) {
 		v := partitionView{
 			Partition: source.DisplayName(p.Key.Name), Table: shortTable(p.Key.Table), State: "owned", Mode: p.Mode.String(),
 			Stream: path.Base(p.Stream), Epoch: p.Epoch, Acked: p.Acked, Next: p.Next, Rows: p.Rows,
-			Position: positionText(p.Position), Created: p.Created, Updated: p.Updated,
+			Dead: p.Dead, Waiting: p.Dead - p.Delivered,
+			Position: source.PositionText(p.Position), Created: p.Created, Updated: p.Updated,
 		}
 		if s := p.Seal; s != nil {
 			v.State = "sealed"
@@ -115,7 +118,7 @@ func (v *partitionView) addIntents(led *ledger.Ledger, p ledger.Partition, detai
 	}
 	for _, in := range open {
 		v.Intents = append(v.Intents, intentView{
-			in.Start, in.End(), in.Bytes, hex.EncodeToString(in.Digest[:]), positionText(in.Before), positionText(in.After),
+			in.Start, in.End(), in.Bytes, hex.EncodeToString(in.Digest[:]), len(in.Dead), source.PositionText(in.Before), source.PositionText(in.After),
 		})
 	}
 	return nil
@@ -139,14 +142,14 @@ func (l *ledgerView) addRetired(led *ledger.Ledger) error {
 
 func (l *ledgerView) print(out io.Writer) error {
 	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "PARTITION\tSTATE\tMODE\tACKED\tNEXT\tOPEN\tPOSITION\tEPOCH\tSTREAM\tTABLE\tUPDATED")
+	fmt.Fprintln(t, "PARTITION\tSTATE\tMODE\tACKED\tNEXT\tOPEN\tDEAD\tUNDELIVERED\tPOSITION\tEPOCH\tSTREAM\tTABLE\tUPDATED")
 	for _, v := range l.Partitions {
 		state := v.State
 		if h := v.Halt; h != nil {
 			state += fmt.Sprintf(" (%s, %s)", h.Cause, h.At.UTC().Format(time.DateTime))
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%d\t%d\t%s\t%d\t%s\t%s\t%s\n", source.Printable(v.Partition), state, v.Mode,
-			v.Acked, v.Next, v.Open, v.Position, v.Epoch, v.Stream, v.Table, v.Updated.UTC().Format(time.DateTime))
+		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%s\t%d\t%s\t%s\t%s\n", source.Printable(v.Partition), state, v.Mode,
+			v.Acked, v.Next, v.Open, v.Dead, v.Waiting, v.Position, v.Epoch, v.Stream, v.Table, v.Updated.UTC().Format(time.DateTime))
 	}
 	return t.Flush() // also tells of failed writes before
 }
@@ -154,8 +157,8 @@ func (l *ledgerView) print(out io.Writer) error {
 func (l *ledgerView) printDetails(out io.Writer) error {
 	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	for _, v := range l.Partitions {
-		fmt.Fprintf(t, "partition\t%s\ntable\t%s\nstate\t%s\nmode\t%s\nstream\t%s\nepoch\t%d\nacked\t%d\nnext\t%d\nrows\t%d\nposition\t%s\ncreated\t%s\nupdated\t%s\n",
-			source.Printable(v.Partition), v.Table, v.State, v.Mode, v.Stream, v.Epoch, v.Acked, v.Next, v.Rows, v.Position,
+		fmt.Fprintf(t, "partition\t%s\ntable\t%s\nstate\t%s\nmode\t%s\nstream\t%s\nepoch\t%d\nacked\t%d\nnext\t%d\nrows\t%d\ndead letters\t%d, of which %d are not delivered\nposition\t%s\ncreated\t%s\nupdated\t%s\n",
+			source.Printable(v.Partition), v.Table, v.State, v.Mode, v.Stream, v.Epoch, v.Acked, v.Next, v.Rows, v.Dead, v.Waiting, v.Position,
 			v.Created.UTC().Format(time.DateTime), v.Updated.UTC().Format(time.DateTime))
 		if s := v.Seal; s != nil {
 			fmt.Fprintf(t, "sealed\t%s: %s; successor %s\n", s.Reason, source.Printable(s.Detail), s.Successor)
@@ -164,7 +167,7 @@ func (l *ledgerView) printDetails(out io.Writer) error {
 			fmt.Fprintf(t, "halted\t%s\n", v.Halt)
 		}
 		for _, in := range v.Intents {
-			fmt.Fprintf(t, "open\t[%d, %d)  %d bytes  from %s to %s  digest %s\n", in.Start, in.End, in.Bytes, in.Before, in.After, in.Digest)
+			fmt.Fprintf(t, "open\t[%d, %d)  %d bytes  %d dead  from %s to %s  digest %s\n", in.Start, in.End, in.Bytes, in.Dead, in.Before, in.After, in.Digest)
 		}
 		for _, r := range v.Retired {
 			fmt.Fprintf(t, "retired\tepoch %d  %s  %d rows  %s  %s\n", r.Epoch, r.Stream, r.Rows, r.Reason, r.At.UTC().Format(time.DateTime))
@@ -172,13 +175,4 @@ func (l *ledgerView) printDetails(out io.Writer) error {
 		fmt.Fprintln(t)
 	}
 	return t.Flush() // also tells of failed writes before
-}
-
-// positionText shows a file's position in words, and another source's as hexadecimal digits.
-func positionText(token []byte) string {
-	p, err := source.ParsePosition(token)
-	if errors.Is(err, source.ErrPosition) {
-		return "0x" + hex.EncodeToString(token[:min(len(token), 24)])
-	}
-	return p.String()
 }

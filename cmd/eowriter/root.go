@@ -92,6 +92,7 @@ Exit code: 0 success, 1 failure, 2 usage.`,
 		newLoadCommand(),
 		newEmulatorCommand(),
 		newLedgerCommand(),
+		newSchemaCommand(),
 		newBenchCommand(),
 	)
 	return root

@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -11,6 +12,7 @@ import (
 
 	"cloud.google.com/go/bigquery/storage/apiv1/storagepb"
 	"github.com/eowriter/eowriter/chaos/emulator"
+	"github.com/eowriter/eowriter/cmd/eowriter/internal/deadletter"
 	"github.com/eowriter/eowriter/committed/rows"
 	"github.com/eowriter/eowriter/testdata"
 	"github.com/klauspost/compress/zstd"
@@ -49,6 +51,8 @@ func TestScripts(t *testing.T) {
 			"emulator": startEmulator,
 			"table":    countRows,
 			"appends":  countAppends,
+			"json":     findRow,
+			"lines":    countLines,
 			"zstd":     compress,
 			"foreign":  appendForeign,
 			"gap":      damage,
@@ -57,15 +61,24 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// startEmulator is "emulator [FAULT...]": it serves p.d.t and p.d.flights, at $ADDR, until the script ends.
-func startEmulator(ts *testscript.TestScript, _ bool, args []string) {
-	small, err := rows.ParseSchema([]byte(`[{"name": "n", "type": "INTEGER", "mode": "REQUIRED"}, {"name": "s", "type": "STRING"}]`))
+// parsed is a schema in BigQuery's JSON form.
+func parsed(ts *testscript.TestScript, text string) *storagepb.TableSchema {
+	schema, err := rows.ParseSchema([]byte(text))
 	ts.Check(err)
+	return schema
+}
+
+// startEmulator is "emulator [FAULT...]": it serves these tables, at $ADDR, until the script ends: p.d.t, p.d.flights,
+// p.d.short, which takes less than p.d.t does, and p.d.letters for dead letters.
+func startEmulator(ts *testscript.TestScript, _ bool, args []string) {
 	text, err := testdata.FS.ReadFile("flights/schema.json")
 	ts.Check(err)
-	large, err := rows.ParseSchema(text)
-	ts.Check(err)
-	opt := emulator.Options{Tables: map[string]*storagepb.TableSchema{testTable: small, flights: large}}
+	opt := emulator.Options{Tables: map[string]*storagepb.TableSchema{
+		testTable:                              parsed(ts, `[{"name": "n", "type": "INTEGER", "mode": "REQUIRED"}, {"name": "s", "type": "STRING"}]`),
+		flights:                                parsed(ts, string(text)),
+		"projects/p/datasets/d/tables/short":   parsed(ts, `[{"name": "n", "type": "INTEGER", "mode": "REQUIRED"}, {"name": "s", "type": "STRING", "maxLength": 3}]`),
+		"projects/p/datasets/d/tables/letters": parsed(ts, deadletter.Schema),
+	}}
 	for _, spec := range args {
 		f, err := emulator.ParseFault(spec)
 		ts.Check(err)
@@ -97,6 +110,29 @@ func countRows(ts *testscript.TestScript, _ bool, args []string) {
 		if n, ok := values["n"].(int64); !ok || strconv.FormatInt(n, 10) != want {
 			ts.Fatalf("row %d has n = %v, want %s", i, values["n"], want)
 		}
+	}
+}
+
+// findRow is "json NAME PATTERN": a row of the table, as JSON with sorted keys, matches the pattern.
+func findRow(ts *testscript.TestScript, _ bool, args []string) {
+	pattern := regexp.MustCompile(args[1])
+	var all []string
+	for _, row := range server(ts).Rows("projects/p/datasets/d/tables/" + args[0]) {
+		text, err := row.JSON()
+		ts.Check(err)
+		if pattern.Match(text) {
+			return
+		}
+		all = append(all, string(text))
+	}
+	ts.Fatalf("no row of %s matches %s:\n%s", args[0], args[1], strings.Join(all, "\n"))
+}
+
+// countLines is "lines FILE N": the file has N lines, the last one with its newline.
+func countLines(ts *testscript.TestScript, _ bool, args []string) {
+	text := ts.ReadFile(args[0])
+	if n := strconv.Itoa(strings.Count(text, "\n")); n != args[1] || !strings.HasSuffix(text, "\n") {
+		ts.Fatalf("%s has %s lines, want %s:\n%s", args[0], n, args[1], text)
 	}
 }
 

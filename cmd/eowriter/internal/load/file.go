@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
+	"sync/atomic"
 
 	"github.com/eowriter/eowriter/cmd/eowriter/internal/source"
 	"github.com/eowriter/eowriter/committed"
@@ -14,30 +16,59 @@ import (
 	"google.golang.org/grpc/status"
 )
 
+// file is one input on its way into its partition. Its methods are called from one goroutine, but for what says otherwise.
+type file struct {
+	l  *loader
+	in *input
+	p  *committed.Partition
+
+	reached  int64             // the offset in the file at which the next batch begins
+	encoding *encoding         // of the next batch
+	known    *committed.Schema // the partition's, when it was looked at last
+	doubting bool              // about the line that is next: the service is to be asked
+	asked    bool              // it was, and has no other schema
+	mu       sync.Mutex        // guards turns
+	turns    []turn            // in order; the first is where the partition stood when it was opened
+	refused  int64             // letters and dead rows that the ledger has, and the encoder's of this run
+	dead     *atomic.Int64     // letters
+	last     error             // the newest line that became a dead row
+}
+
 // loadFile loads what is left of one file. When reading ends, or the file has a row that can't be loaded, everything
 // before has landed on return; only a partition that stopped leaves something open.
 func (l *loader) loadFile(reading context.Context, in *input) error {
-	replay := newReplay(l, in)
+	f := &file{l: l, in: in, refused: in.dead, dead: l.counts.letters(in.key.Name, in.letters)}
+	replay := newReplay(f)
 	defer replay.close()
 	defer in.close()
-	p, err := l.open(reading, in, replay)
-	if err != nil {
+	if err := f.open(reading, replay); err != nil {
 		return given(reading, err)
 	}
-	whole, err := l.appendAll(reading, p, in)
+	whole, err := f.appendAll(reading)
 	// What was read lands, whatever happens to the reading.
 	landing := context.WithoutCancel(reading)
-	drained := p.Drain(landing)
+	drained := f.p.Drain(landing)
 	if drained != nil && !errors.Is(err, drained) {
 		err = errors.Join(err, drained)
 	}
-	if closed := p.Close(landing); err == nil {
+	if closed := f.p.Close(landing); err == nil {
 		err = closed
 	}
+	if err == nil {
+		err = f.tooMany() // of those in flight some may have been refused at last
+	}
 	if whole && err == nil {
-		l.display.file("%s: landed, %d rows", source.Name(in.path), in.file.Position().Rows)
+		l.display.file("%s: landed, %d rows%s", source.Name(in.path), in.file.Position().Rows, deadText(f.dead.Load()))
 	}
 	return err
+}
+
+// deadText says how many of a file's rows are dead letters, if any.
+func deadText(dead int64) string {
+	if dead == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", %d of them are dead letters", dead)
 }
 
 // given is err, or nil if it comes from reading having ended.
@@ -48,64 +79,125 @@ func given(reading context.Context, err error) error {
 	return err
 }
 
-func (l *loader) open(ctx context.Context, in *input, replay *replay) (*committed.Partition, error) {
+func (f *file) open(ctx context.Context, replay *replay) error {
+	in := f.in
 	if in.file == nil {
-		f, err := source.Open(in.path, &l.counts.consumed)
+		opened, err := source.Open(in.path, &f.l.counts.consumed)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		in.file = f
+		in.file = opened
 	}
+	start, err := source.ParsePosition(in.position)
+	if err != nil {
+		return err
+	}
+	f.reached = start.Offset
+	f.adopt(f.l.encodings.newest())
+	f.known = f.encoding.schema
 	cfg := committed.PartitionConfig{
-		Table: in.key.Table, Name: in.key.Name, Schema: l.schema, Encoder: rows.Version,
+		Table: in.key.Table, Name: in.key.Name, Schema: f.encoding.schema, Encoder: rows.Version, MaxDead: f.l.opt.MaxDead.most(),
 	}
 	if in.replayable() {
 		cfg.Replay = replay.rows
 	}
-	l.counts.inFlight.Add(int64(in.open))
-	p, err := l.w.Partition(ctx, cfg)
+	f.l.counts.inFlight.Add(int64(in.open))
+	p, err := f.l.w.Partition(ctx, cfg)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if !bytes.Equal(p.Position(), in.position) {
-		return nil, errors.Join(fmt.Errorf("%s: the partition moved while the file was verified: start again", source.Name(in.path)),
+		return errors.Join(fmt.Errorf("%s: the partition moved while the file was verified: start again", source.Name(in.path)),
 			p.Close(context.WithoutCancel(ctx)))
 	}
-	return p, nil
+	f.p = p
+	return nil
 }
 
 // appendAll reads batches and appends them (B1) until the file or reading ends; whole says that it was the file.
-func (l *loader) appendAll(reading context.Context, p *committed.Partition, in *input) (whole bool, err error) {
+func (f *file) appendAll(reading context.Context) (whole bool, err error) {
 	b := new(arena) // Append copies the rows
-	position := in.position
+	position := f.in.position
 	for reading.Err() == nil {
+		if err := f.follow(); err != nil {
+			return false, err
+		}
 		b.reset()
-		end := b.fill(in.file, l.enc, l.opt.BatchRows, l.opt.BatchBytes)
-		if len(b.rows) > 0 {
-			next := in.file.Position().Token()
-			_, err := p.Append(reading, committed.Batch{
-				After: position, Position: next, Rows: b.rows, Digest: b.digest(),
+		end := b.fill(f.in.file, f.encoding.enc, f.l.opt.BatchRows, f.l.opt.BatchBytes, f.bury)
+		if b.input() > 0 {
+			f.refused += int64(len(b.dead))
+			if err := f.tooMany(); err != nil {
+				return false, err
+			}
+			at := f.in.file.Position()
+			next := at.Token()
+			_, err := f.p.Append(reading, committed.Batch{
+				After: position, Position: next, Rows: b.rows, Dead: b.dead, Digest: b.digest(), Schema: f.encoding.schema,
 			})
 			if err != nil {
-				return false, given(reading, tooLarge(in, len(b.rows), err))
+				return false, given(reading, f.explain(b, err))
 			}
-			l.counts.accepted(b)
-			position = next
+			f.l.counts.accepted(b)
+			position, f.reached, f.asked = next, at.Offset, false
 		}
-		if end == io.EOF {
+		var bad *badLine
+		switch {
+		case end == io.EOF:
 			return true, nil
-		}
-		if end != nil {
-			return false, end
+		case errors.As(end, &bad) && f.doubting:
+			if err := f.ask(reading, bad.err); err != nil {
+				return false, given(reading, err)
+			}
+		case end != nil:
+			return false, stopped(end)
 		}
 	}
 	return false, nil
 }
 
-// tooLarge adds to such an error where the rows are.
-func tooLarge(in *input, n int, err error) error {
-	if !errors.Is(err, committed.ErrTooLarge) {
+// stopped adds to the error of a line that stops the load what to do.
+func stopped(err error) error {
+	var bad *badLine
+	if !errors.As(err, &bad) {
 		return err
 	}
-	return fmt.Errorf("%s: %d rows up to line %d: %w", source.Name(in.path), n, in.file.Position().Lines, err)
+	return fmt.Errorf("%w (the rows before it have landed: mend the line and start again, or see --dead-letters)", err)
+}
+
+// bury says whether a line that the encoder refused becomes a dead row now.
+func (f *file) bury(refused error) bool {
+	if f.doubting = f.doubted(refused); f.doubting || f.l.opt.MaxDead.None() {
+		return false
+	}
+	f.last = &badLine{f.in.file.Name(), f.in.file.Line(), refused}
+	return true
+}
+
+// tooMany says that more rows were refused than may be, or nil. A count is the ledger's too, which looks before a row
+// becomes a letter; a share is looked at here, when batches behind those rows may be in flight already.
+func (f *file) tooMany() error {
+	limit := f.l.opt.MaxDead
+	rows := f.in.file.Position().Rows
+	n, allowed := max(f.refused, f.dead.Load()), limit.Allowed(rows)
+	if limit.None() || n <= allowed {
+		return nil
+	}
+	err := fmt.Errorf("%s: %d of %d rows refused, %s allowed: mend the data or the table, or raise --max-dead-letters, and start again; nothing is lost",
+		source.Name(f.in.path), n, rows, limit.String())
+	if f.last != nil {
+		err = fmt.Errorf("%w; the last: %w", err, f.last)
+	}
+	return err
+}
+
+// explain adds to an error of Append where the rows are.
+func (f *file) explain(b *arena, err error) error {
+	switch {
+	case errors.Is(err, committed.ErrTooLarge):
+		return fmt.Errorf("%s: %d rows up to line %d: %w", source.Name(f.in.path), b.input(), f.in.file.Position().Lines, err)
+	case errors.Is(err, committed.ErrTooManyDead) && f.last != nil:
+		return fmt.Errorf("%s: %w: mend the data or the table, or raise --max-dead-letters, and start again; the last: %w",
+			source.Name(f.in.path), err, f.last)
+	}
+	return err
 }

@@ -18,6 +18,8 @@ type input struct {
 	file     *source.File // nil until it is opened; then at position
 	position []byte       // the ledger's word on where the partition stands, open batches included
 	open     int          // batches that were open when the last run ended
+	letters  int64        // dead letters that the ledger has counted so far
+	dead     int64        // and those of the open batches
 }
 
 func (in *input) replayable() bool { return in.path != source.Stdin }

@@ -10,14 +10,14 @@
 package load
 
 import (
-	"cmp"
 	"context"
 	"errors"
-	"fmt"
+	"io"
 	"time"
 
+	"cloud.google.com/go/bigquery/storage/apiv1/storagepb"
+	"github.com/eowriter/eowriter/cmd/eowriter/internal/deadletter"
 	"github.com/eowriter/eowriter/committed"
-	"github.com/eowriter/eowriter/committed/rows"
 	"github.com/eowriter/eowriter/ledger"
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/api/option"
@@ -30,6 +30,14 @@ type Options struct {
 	Files  []string // paths, or source.Stdin
 	Prefix string   // before each file's base name, for the partition's name
 
+	Schema              *storagepb.TableSchema // of the table; nil: as the service has it
+	IgnoreUnknownFields bool                   // leave out fields that the table has no column for, and count them
+	JSONText            bool                   // JSON columns take a string with JSON text, not any value
+
+	MaxDead     Limit  // rows of a file that may become dead letters, over all runs; none: a bad row stops the load
+	DeadLetters string // where dead letters are delivered: a file, or a table; neither: they stay in the ledger
+	DeadTable   string // projects/P/datasets/D/tables/T
+
 	BatchRows  int // at most so many rows in a batch
 	BatchBytes int // and at most so many bytes of encoded rows, unless it has one row
 	Window     int // open batches of a partition
@@ -38,7 +46,10 @@ type Options struct {
 	ClientOptions []option.ClientOption // reach the service
 	Progress      Progress              // is told how it goes
 
-	contact time.Duration // how long to try to reach the service at first; 0: 30 s
+	// Of tests.
+	contact time.Duration                // how long to try to reach the service at first; 0: 30 s
+	deliver time.Duration                // how often letters are looked for while files are loaded; 0: 1 s
+	step    func(step string, done bool) // is told of every step of a batch and of a letter; nil: nobody is
 }
 
 // ErrInterrupted says that the context ended before everything was read. What was read has landed.
@@ -51,22 +62,33 @@ var ErrUsage = errors.New("bad arguments")
 // one file stops the others in the same way. The report is right also with an error.
 func Run(ctx context.Context, opt Options) (Report, error) {
 	started := time.Now()
-	l := &loader{opt: opt}
+	l := &loader{opt: opt, encodings: newEncodings(&opt)}
 	l.display = newDisplay(opt.Progress, &l.counts)
 	err := l.run(ctx)
-	return l.counts.report(time.Since(started)), err
+	report := l.counts.report(time.Since(started))
+	report.LettersWaiting = l.waiting
+	report.FieldsIgnored = l.encodings.ignored()
+	if l.delivery != nil {
+		report.LettersDelivered = l.delivery.Delivered()
+	}
+	if err == nil {
+		err = report.balance()
+	}
+	return report, err
 }
 
 // loader is one call of Run.
 type loader struct {
-	opt    Options
-	led    *ledger.Ledger
-	w      *committed.Writer
-	schema *committed.Schema
-	enc    *rows.Encoder
-	counts counts
+	opt       Options
+	led       *ledger.Ledger
+	w         *committed.Writer
+	encodings *encodings
+	counts    counts
+	display   *display
 
-	display *display
+	letters  io.Closer // where they are delivered; nil: nowhere, or not yet
+	delivery *deadletter.Delivery
+	waiting  int64 // letters in the ledger at the end
 }
 
 func (l *loader) run(ctx context.Context) (err error) {
@@ -79,13 +101,18 @@ func (l *loader) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, l.led.Close()) }()
+	defer func() { err = errors.Join(err, l.countWaiting()) }()
+	if err := l.openFile(); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, l.closeLetters()) }()
 
 	defer l.display.start(ctx, inputs)()
 	left, err := l.resume(ctx, inputs)
-	if err != nil || len(left) == 0 {
-		return interrupted(ctx, err)
+	if err == nil {
+		err = l.finish(ctx, left)
 	}
-	return interrupted(ctx, l.load(ctx, left))
+	return interrupted(ctx, err)
 }
 
 // interrupted is err, or ErrInterrupted if that is all that is wrong.
@@ -96,8 +123,15 @@ func interrupted(ctx context.Context, err error) error {
 	return err
 }
 
-// load opens the writer and loads what is left of the files.
-func (l *loader) load(ctx context.Context, left []*input) (err error) {
+// finish loads what is left and delivers the dead letters. Without either it needs no service.
+func (l *loader) finish(ctx context.Context, left []*input) (err error) {
+	waiting, err := deadletter.Waiting(l.led)
+	if err != nil {
+		return err
+	}
+	if len(left) == 0 && (l.opt.DeadTable == "" || waiting == 0) {
+		return l.deliverAll(ctx)
+	}
 	l.w, err = committed.Open(ctx, l.led, committed.Options{
 		ClientOptions:  l.opt.ClientOptions,
 		WindowRequests: l.opt.Window,
@@ -108,13 +142,25 @@ func (l *loader) load(ctx context.Context, left []*input) (err error) {
 	}
 	// Every partition was drained or has stopped before: nothing to wait for.
 	defer func() { err = errors.Join(err, l.w.Close(context.WithoutCancel(ctx))) }()
-	if err := l.compile(ctx); err != nil {
+	if err := l.openTable(ctx); err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, l.closeLetters()) }()
+	if len(left) == 0 {
+		return l.deliverAll(ctx)
+	}
+	if err := l.first(ctx); err != nil {
+		return err
+	}
+	return l.load(ctx, left)
+}
 
+// load loads what is left of the files. When it returns, all letters have been delivered, or that has failed.
+func (l *loader) load(ctx context.Context, left []*input) error {
 	reading, stop := context.WithCancel(ctx)
 	defer stop()
-	return l.each(left, func(in *input) error {
+	delivered := l.deliver(context.WithoutCancel(ctx), stop)
+	err := l.each(left, func(in *input) error {
 		if reading.Err() != nil {
 			return nil
 		}
@@ -124,25 +170,7 @@ func (l *loader) load(ctx context.Context, left []*input) (err error) {
 		}
 		return err
 	})
-}
-
-// compile gets the table's schema. It is the first call to the service: when that fails for long, it is more likely that
-// the endpoint is wrong than that the service is down, and nothing is open yet that would have to be waited for.
-func (l *loader) compile(ctx context.Context) (err error) {
-	contact, cancel := context.WithTimeout(ctx, cmp.Or(l.opt.contact, 30*time.Second))
-	defer cancel()
-	if l.schema, err = l.w.TableSchema(contact, l.opt.Table); err != nil {
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		return err
-	}
-	if l.enc, err = rows.Compile(l.schema.Table()); err != nil {
-		return fmt.Errorf("table %s: %w", l.opt.Table, err)
-	}
-	// The rows go by the encoder's own descriptor.
-	l.schema, err = committed.NewSchema(l.opt.Table, l.schema.Table(), l.enc.Descriptor())
-	return err
+	return errors.Join(err, delivered())
 }
 
 // each calls f for all inputs, some at a time and in their order, and returns all errors.

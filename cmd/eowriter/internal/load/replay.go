@@ -7,15 +7,15 @@ import (
 	"github.com/eowriter/eowriter/committed"
 )
 
-// replay reads batches of an earlier run again. The writer asks for one at a time, in ascending order.
+// replay reads batches that are bound again. The writer asks for one at a time, and of an earlier run in ascending order.
 type replay struct {
-	l      *loader
+	f      *file
 	name   string
 	reader *source.Replayer
 }
 
-func newReplay(l *loader, in *input) *replay {
-	return &replay{l: l, name: source.Name(in.path), reader: source.NewReplayer(in.path)}
+func newReplay(f *file) *replay {
+	return &replay{f: f, name: source.Name(f.in.path), reader: source.NewReplayer(f.in.path)}
 }
 
 // close is called when the partition is closed: nobody asks any more.
@@ -32,21 +32,46 @@ func (r *replay) rows(ctx context.Context, want committed.Range) (committed.Repl
 	if err != nil {
 		return committed.Replayed{}, err
 	}
+	enc := r.f.encodedWith(before.Offset).again
+	none := r.f.l.opt.MaxDead.None()
 	b := new(arena)
 	b.reset()
+	var lines []byte // of the rows, for their dead letters
+	var ends []int
+	var bad error // the first line that the encoder refuses
 	err = r.reader.Lines(before, after, func(line []byte, number int64) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if err := b.add(r.l.enc, line); err != nil {
-			return badRow(r.name, number, err)
-		}
 		b.sum.Write(line)
+		if err := b.add(enc, line); err != nil {
+			if bad == nil {
+				bad = &badLine{r.name, number, err}
+			}
+			b.bury(line, err)
+		} else if !none {
+			lines = append(lines, text(line)...)
+			ends = append(ends, len(lines))
+		}
 		return nil
 	})
 	if err != nil {
 		return committed.Replayed{}, err
 	}
+	// Lines that were refused when the batch was bound are no rows of it, and in the ledger.
+	if bad != nil && (want.Rows >= 0 && want.Rows != int64(len(b.ends)) || want.Rows < 0 && none) {
+		return committed.Replayed{}, bad
+	}
 	b.cut()
-	return committed.Replayed{Rows: b.rows, Digest: b.digest()}, nil
+	return committed.Replayed{Rows: b.rows, Digest: b.digest(), Dead: b.dead, Originals: split(lines, ends)}, nil
+}
+
+// split cuts text at the ends; nil if there are none.
+func split(text []byte, ends []int) (parts [][]byte) {
+	start := 0
+	for _, end := range ends {
+		parts = append(parts, text[start:end:end])
+		start = end
+	}
+	return parts
 }

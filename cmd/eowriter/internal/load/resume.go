@@ -41,6 +41,10 @@ func (l *loader) verify(ctx context.Context, in *input) error {
 	}
 	reached := acked
 	in.position, in.open = part.Position, len(open)
+	in.letters, in.dead = part.Dead, part.Dead
+	for i := range open {
+		in.dead += int64(len(open[i].Dead))
+	}
 	if len(open) > 0 {
 		in.position = open[len(open)-1].After
 		if reached, err = l.position(in, in.position); err != nil {
@@ -67,7 +71,7 @@ func (l *loader) verify(ctx context.Context, in *input) error {
 	switch _, err := in.file.Peek(); {
 	case err == io.EOF:
 		in.close()
-		l.display.file("%s: nothing to do, its %d rows have landed", source.Name(in.path), acked.Rows)
+		l.display.file("%s: nothing to do, its %d rows have landed%s", source.Name(in.path), acked.Rows, deadText(part.Dead))
 	case err != nil:
 		return err
 	}

@@ -2,6 +2,7 @@ package source
 
 import (
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
 )
@@ -67,4 +68,14 @@ func (p Position) String() string {
 		return "start"
 	}
 	return fmt.Sprintf("line %d, byte %d", p.Lines, p.Offset)
+}
+
+// PositionText shows a position that the ledger has: a file's in words, another source's as hexadecimal digits, the
+// first 24 bytes of it.
+func PositionText(token []byte) string {
+	p, err := ParsePosition(token)
+	if errors.Is(err, ErrPosition) {
+		return "0x" + hex.EncodeToString(token[:min(len(token), 24)])
+	}
+	return p.String()
 }

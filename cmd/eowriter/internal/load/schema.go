@@ -1,0 +1,137 @@
+package load
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"cloud.google.com/go/bigquery/storage/apiv1/storagepb"
+	"github.com/eowriter/eowriter/cmd/eowriter/internal/tableschema"
+	"github.com/eowriter/eowriter/committed"
+	"github.com/eowriter/eowriter/committed/rows"
+	"google.golang.org/protobuf/proto"
+)
+
+// encoding is one revision of the table's schema: the writer schema with encoders for it.
+type encoding struct {
+	table  *storagepb.TableSchema
+	schema *committed.Schema
+	enc    *rows.Encoder // of rows that are loaded
+	again  *rows.Encoder // of rows that are read again: it counts ignored fields apart
+	own    bool          // schema has the encoder's descriptor, which the writer can't derive
+}
+
+// encodings are those that a load meets, shared by its files.
+type encodings struct {
+	table   string
+	options []rows.Option
+	fixed   bool // the user gave the schema: the table's is not asked for
+
+	asking asking
+
+	mu  sync.Mutex  // guards all; an encoding never changes
+	all []*encoding // by when the table was found to have it: the newest is last
+}
+
+func newEncodings(opt *Options) *encodings {
+	return &encodings{table: opt.Table, options: opt.encoderOptions(), fixed: opt.Schema != nil, asking: newAsking()}
+}
+
+// first makes the encoding that the load begins with, of the schema that the user gave, or else the service.
+func (l *loader) first(ctx context.Context) error {
+	ts, err := l.opt.schema(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = l.encodings.of(ts, nil)
+	return err
+}
+
+// schema returns the table's schema: the given one, or else the service's. That is the first call to the service: when
+// it fails for long, it is more likely that the endpoint is wrong than that the service is down, and nothing is open
+// yet that would have to be waited for.
+func (opt *Options) schema(ctx context.Context) (*storagepb.TableSchema, error) {
+	if opt.Schema != nil {
+		return opt.Schema, nil
+	}
+	contact, cancel := context.WithTimeout(ctx, cmp.Or(opt.contact, 30*time.Second))
+	defer cancel()
+	ts, err := tableschema.Get(contact, opt.Table, opt.ClientOptions)
+	if err != nil && ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	return ts, err
+}
+
+func (opt *Options) encoderOptions() (options []rows.Option) {
+	if opt.IgnoreUnknownFields {
+		options = append(options, rows.IgnoreUnknownFields())
+	}
+	if opt.JSONText {
+		options = append(options, rows.JSONAsText())
+	}
+	return options
+}
+
+// of returns the encoding of a schema of the table, compiled once, which is the newest then. known is the partition's Schema, or nil: then one is
+// made of ts.
+func (e *encodings) of(ts *storagepb.TableSchema, known *committed.Schema) (*encoding, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for i, old := range e.all {
+		if proto.Equal(old.table, ts) {
+			e.all = append(slices.Delete(e.all, i, i+1), old)
+			return old, nil
+		}
+	}
+	enc, err := rows.Compile(ts, e.options...)
+	if err != nil {
+		return nil, fmt.Errorf("table %s: %w", e.table, err)
+	}
+	again, err := rows.Compile(ts, e.options...)
+	if err != nil {
+		return nil, fmt.Errorf("table %s: %w", e.table, err)
+	}
+	// The rows go by the encoder's descriptor. It is the one that the writer derives, but for columns that the writer
+	// can't describe. A Schema that is given its descriptor is not changed by the writer.
+	own, err := committed.NewSchema(e.table, ts, enc.Descriptor())
+	if err != nil {
+		return nil, err
+	}
+	if known == nil && !e.fixed {
+		known, _ = committed.NewSchema(e.table, ts, nil) // an error says what the writer can't describe
+	}
+	if known == nil || known.Fingerprint() != own.Fingerprint() {
+		known = own
+	}
+	made := &encoding{ts, known, enc, again, known == own}
+	e.all = append(e.all, made)
+	return made, nil
+}
+
+// newest returns the last encoding that was met.
+func (e *encodings) newest() *encoding {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.all[len(e.all)-1]
+}
+
+// ignored returns how many fields were left out so far, by column. Those with no room have the name "".
+func (e *encodings) ignored() map[string]int64 {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	total := map[string]int64{}
+	for _, one := range e.all {
+		byColumn, others := one.enc.Ignored()
+		for name, n := range byColumn {
+			total[name] += n
+		}
+		if others > 0 {
+			total[""] += others
+		}
+	}
+	return total
+}
