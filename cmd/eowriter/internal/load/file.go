@@ -6,12 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"sync"
 	"sync/atomic"
 
 	"github.com/eowriter/eowriter/cmd/eowriter/internal/source"
 	"github.com/eowriter/eowriter/committed"
-	"github.com/eowriter/eowriter/committed/rows"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 )
@@ -22,13 +20,10 @@ type file struct {
 	in *input
 	p  *committed.Partition
 
-	reached  int64             // the offset in the file at which the next batch begins
 	encoding *encoding         // of the next batch
 	known    *committed.Schema // the partition's, when it was looked at last
 	doubting bool              // about the line that is next: the service is to be asked
 	asked    bool              // it was, and has no other schema
-	mu       sync.Mutex        // guards turns
-	turns    []turn            // in order; the first is where the partition stood when it was opened
 	refused  int64             // letters and dead rows that the ledger has, and the encoder's of this run
 	dead     *atomic.Int64     // letters
 	last     error             // the newest line that became a dead row
@@ -88,15 +83,10 @@ func (f *file) open(ctx context.Context, replay *replay) error {
 		}
 		in.file = opened
 	}
-	start, err := source.ParsePosition(in.position)
-	if err != nil {
-		return err
-	}
-	f.reached = start.Offset
-	f.adopt(f.l.encodings.newest())
+	f.encoding = f.l.encodings.newest()
 	f.known = f.encoding.schema
 	cfg := committed.PartitionConfig{
-		Table: in.key.Table, Name: in.key.Name, Schema: f.encoding.schema, Encoder: rows.Version, MaxDead: f.l.opt.MaxDead.most(),
+		Table: in.key.Table, Name: in.key.Name, Schema: f.encoding.schema, Encoder: f.l.opt.encoder(), MaxDead: f.l.opt.MaxDead.most(),
 	}
 	if in.replayable() {
 		cfg.Replay = replay.rows
@@ -138,7 +128,7 @@ func (f *file) appendAll(reading context.Context) (whole bool, err error) {
 				return false, given(reading, f.explain(b, err))
 			}
 			f.l.counts.accepted(b)
-			position, f.reached, f.asked = next, at.Offset, false
+			position, f.asked = next, false
 		}
 		var bad *badLine
 		switch {

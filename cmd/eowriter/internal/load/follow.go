@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/eowriter/eowriter/cmd/eowriter/internal/source"
-	"github.com/eowriter/eowriter/cmd/eowriter/internal/tableschema"
 	"github.com/eowriter/eowriter/committed/rows"
 	"golang.org/x/time/rate"
 )
@@ -61,34 +60,6 @@ func (a *asking) answered(d doubt) {
 	a.limiter.Allow()
 }
 
-// turn is where a file's rows begin to be encoded with another schema.
-type turn struct {
-	offset   int64
-	encoding *encoding
-}
-
-// adopt takes an encoding for the batches from here on.
-func (f *file) adopt(e *encoding) {
-	f.encoding = e
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.turns = append(f.turns, turn{f.reached, e})
-}
-
-// encodedWith returns the encoding of the batch that begins at an offset: one of this run's, or else, as the writer has
-// those of earlier runs encoded anew, the one that the partition was opened with. Safe for concurrent use.
-func (f *file) encodedWith(offset int64) *encoding {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	e := f.turns[0].encoding
-	for _, t := range f.turns[1:] {
-		if t.offset <= offset {
-			e = t.encoding
-		}
-	}
-	return e
-}
-
 // follow takes over the partition's Schema, if that has changed.
 func (f *file) follow() error {
 	s := f.p.Schema()
@@ -109,7 +80,7 @@ func (f *file) change(e *encoding) (changed bool) {
 	if e == f.encoding {
 		return false
 	}
-	f.adopt(e)
+	f.encoding = e
 	f.l.display.say("%s: the table's schema has changed; rows from line %d on are encoded for it", source.Name(f.in.path), f.in.file.Line())
 	return true
 }
@@ -150,20 +121,12 @@ func (f *file) ask(ctx context.Context, refused error) error {
 
 // refresh asks the service for the schema.
 func (f *file) refresh(ctx context.Context) (*encoding, error) {
-	if !f.encodedWith(0).own {
-		s, err := f.p.Refresh(ctx)
-		if err != nil {
-			return nil, err
-		}
-		f.known = s
-		return f.l.encodings.of(s.Table(), s)
-	}
-	// The writer doesn't follow a descriptor that isn't its own.
-	ts, err := tableschema.Get(ctx, f.l.opt.Table, f.l.opt.ClientOptions)
+	s, err := f.p.Refresh(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return f.l.encodings.of(ts, nil)
+	f.known = s
+	return f.l.encodings.of(s.Table(), s)
 }
 
 // doubtOf returns what a line was refused for, if another schema of the table could make a row of it.

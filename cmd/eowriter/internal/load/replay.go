@@ -32,7 +32,10 @@ func (r *replay) rows(ctx context.Context, want committed.Range) (committed.Repl
 	if err != nil {
 		return committed.Replayed{}, err
 	}
-	enc := r.f.encodedWith(before.Offset).again
+	enc, err := r.f.l.encodings.again(want.Schema)
+	if err != nil {
+		return committed.Replayed{}, err
+	}
 	none := r.f.l.opt.MaxDead.None()
 	b := new(arena)
 	b.reset()

@@ -21,7 +21,6 @@ type encoding struct {
 	schema *committed.Schema
 	enc    *rows.Encoder // of rows that are loaded
 	again  *rows.Encoder // of rows that are read again: it counts ignored fields apart
-	own    bool          // schema has the encoder's descriptor, which the writer can't derive
 }
 
 // encodings are those that a load meets, shared by its files.
@@ -66,6 +65,19 @@ func (opt *Options) schema(ctx context.Context) (*storagepb.TableSchema, error) 
 	return ts, err
 }
 
+// encoder is the version of the encoder and its options: what it makes of a line depends on both, and so batches of an
+// earlier run with others are encoded anew.
+func (opt *Options) encoder() uint32 {
+	version := uint32(rows.Version) << 2
+	if opt.IgnoreUnknownFields {
+		version |= 1
+	}
+	if opt.JSONText {
+		version |= 2
+	}
+	return version
+}
+
 func (opt *Options) encoderOptions() (options []rows.Option) {
 	if opt.IgnoreUnknownFields {
 		options = append(options, rows.IgnoreUnknownFields())
@@ -76,17 +88,49 @@ func (opt *Options) encoderOptions() (options []rows.Option) {
 	return options
 }
 
-// of returns the encoding of a schema of the table, compiled once, which is the newest then. known is the partition's Schema, or nil: then one is
-// made of ts.
+// of returns the encoding of a schema of the table, compiled once, which is the newest then. known is the partition's
+// Schema, or nil: then one is made of ts.
 func (e *encodings) of(ts *storagepb.TableSchema, known *committed.Schema) (*encoding, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	for i, old := range e.all {
-		if proto.Equal(old.table, ts) {
-			e.all = append(slices.Delete(e.all, i, i+1), old)
-			return old, nil
+	at := e.find(ts)
+	if at < 0 {
+		made, err := e.make(ts, known)
+		if err != nil {
+			return nil, err
 		}
+		e.all = append(e.all, made)
+		return made, nil
 	}
+	found := e.all[at]
+	e.all = append(slices.Delete(e.all, at, at+1), found)
+	return found, nil
+}
+
+// again returns the encoder of rows that are read again for a writer schema of the table.
+func (e *encodings) again(s *committed.Schema) (*rows.Encoder, error) {
+	if s.Table() == nil {
+		return nil, fmt.Errorf("table %s: the schema that the rows were encoded for is not known any more", e.table)
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if at := e.find(s.Table()); at >= 0 {
+		return e.all[at].again, nil
+	}
+	made, err := e.make(s.Table(), s)
+	if err != nil {
+		return nil, err
+	}
+	e.all = slices.Insert(e.all, 0, made) // not the newest
+	return made.again, nil
+}
+
+// find returns where the encoding of a schema is, or -1; mu is held.
+func (e *encodings) find(ts *storagepb.TableSchema) int {
+	return slices.IndexFunc(e.all, func(one *encoding) bool { return proto.Equal(one.table, ts) })
+}
+
+func (e *encodings) make(ts *storagepb.TableSchema, known *committed.Schema) (*encoding, error) {
 	enc, err := rows.Compile(ts, e.options...)
 	if err != nil {
 		return nil, fmt.Errorf("table %s: %w", e.table, err)
@@ -95,21 +139,13 @@ func (e *encodings) of(ts *storagepb.TableSchema, known *committed.Schema) (*enc
 	if err != nil {
 		return nil, fmt.Errorf("table %s: %w", e.table, err)
 	}
-	// The rows go by the encoder's descriptor. It is the one that the writer derives, but for columns that the writer
-	// can't describe. A Schema that is given its descriptor is not changed by the writer.
-	own, err := committed.NewSchema(e.table, ts, enc.Descriptor())
-	if err != nil {
-		return nil, err
+	switch {
+	case e.fixed: // the writer leaves a descriptor alone that it was given
+		known, err = committed.NewSchema(e.table, ts, enc.Descriptor())
+	case known == nil:
+		known, err = committed.NewSchema(e.table, ts, nil)
 	}
-	if known == nil && !e.fixed {
-		known, _ = committed.NewSchema(e.table, ts, nil) // an error says what the writer can't describe
-	}
-	if known == nil || known.Fingerprint() != own.Fingerprint() {
-		known = own
-	}
-	made := &encoding{ts, known, enc, again, known == own}
-	e.all = append(e.all, made)
-	return made, nil
+	return &encoding{ts, known, enc, again}, err
 }
 
 // newest returns the last encoding that was met.
