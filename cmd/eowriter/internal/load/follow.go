@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/eowriter/eowriter/cmd/eowriter/internal/source"
-	"github.com/eowriter/eowriter/cmd/eowriter/internal/tableschema"
 	"github.com/eowriter/eowriter/committed/rows"
 	"golang.org/x/time/rate"
 )
@@ -150,20 +149,12 @@ func (f *file) ask(ctx context.Context, refused error) error {
 
 // refresh asks the service for the schema.
 func (f *file) refresh(ctx context.Context) (*encoding, error) {
-	if !f.encodedWith(0).own {
-		s, err := f.p.Refresh(ctx)
-		if err != nil {
-			return nil, err
-		}
-		f.known = s
-		return f.l.encodings.of(s.Table(), s)
-	}
-	// The writer doesn't follow a descriptor that isn't its own.
-	ts, err := tableschema.Get(ctx, f.l.opt.Table, f.l.opt.ClientOptions)
+	s, err := f.p.Refresh(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return f.l.encodings.of(ts, nil)
+	f.known = s
+	return f.l.encodings.of(s.Table(), s)
 }
 
 // doubtOf returns what a line was refused for, if another schema of the table could make a row of it.

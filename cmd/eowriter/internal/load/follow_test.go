@@ -16,6 +16,7 @@ import (
 	"github.com/eowriter/eowriter/cmd/eowriter/internal/deadletter"
 	"github.com/eowriter/eowriter/committed/rows"
 	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/proto"
 )
 
 func parse(t *testing.T, text string) *storagepb.TableSchema {
@@ -150,6 +151,52 @@ func TestSchemaOfTheUserStays(t *testing.T) {
 	_, err := Run(context.Background(), opt)
 	require.ErrorContains(t, err, "a: line 61: c: ")
 	requireRuns(t, s, 60)
+}
+
+// A schema that comes back must be the one that files take, or they would go to and fro between two for ever.
+func TestNewestEncoding(t *testing.T) {
+	e := newEncodings(&Options{Table: table})
+	one := parse(t, `[{"name": "n", "type": "INTEGER"}]`)
+	two := parse(t, `[{"name": "n", "type": "INTEGER"}, {"name": "c", "type": "STRING"}]`)
+	first, err := e.of(one, nil)
+	require.NoError(t, err)
+	second, err := e.of(two, nil)
+	require.NoError(t, err)
+	require.Same(t, second, e.newest())
+	again, err := e.of(parse(t, `[{"name": "n", "type": "INTEGER"}]`), nil)
+	require.NoError(t, err)
+	require.Same(t, first, again)
+	require.Same(t, first, e.newest())
+
+	// The rows go by the encoder's descriptor, whoever derives it.
+	every := parse(t, `[{"name": "i", "type": "INTERVAL"}, {"name": "ü", "type": "RECORD", "fields": [{"name": "r", "type": "RANGE", "rangeElementType": {"type": "DATE"}}]}]`)
+	for _, fixed := range []bool{false, true} {
+		e.fixed, e.all = fixed, nil
+		got, err := e.of(every, nil)
+		require.NoError(t, err)
+		require.True(t, proto.Equal(got.enc.Descriptor(), got.schema.Descriptor()))
+	}
+}
+
+// A batch that is read again must be encoded with the schema that it was bound with, or its rows are not those.
+func TestEncodedWith(t *testing.T) {
+	one, two, three := new(encoding), new(encoding), new(encoding)
+	f := &file{reached: 100}
+	f.adopt(one)
+	f.adopt(two)
+	f.reached = 300
+	f.adopt(three)
+	for offset, want := range map[int64]*encoding{0: one, 99: one, 100: two, 299: two, 300: three, 1000: three} {
+		require.Same(t, want, f.encodedWith(offset), "batch at %d", offset)
+	}
+}
+
+// The sum is what people believe: one that is wrong must be told, loudly.
+func TestBalance(t *testing.T) {
+	r := Report{RowsRead: 6, RowsAppended: 1, RowsConfirmed: 2, RowsDead: 3}
+	require.NoError(t, r.balance())
+	r.RowsDead--
+	require.ErrorContains(t, r.balance(), "ROWS ARE UNACCOUNTED FOR: 6 rows read, but 1 appended, 2 confirmed and 2 dead")
 }
 
 // Garbage must not make the load ask the service for every line.

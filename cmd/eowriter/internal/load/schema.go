@@ -13,6 +13,7 @@ import (
 	"github.com/eowriter/eowriter/committed"
 	"github.com/eowriter/eowriter/committed/rows"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/descriptorpb"
 )
 
 // encoding is one revision of the table's schema: the writer schema with encoders for it.
@@ -21,7 +22,6 @@ type encoding struct {
 	schema *committed.Schema
 	enc    *rows.Encoder // of rows that are loaded
 	again  *rows.Encoder // of rows that are read again: it counts ignored fields apart
-	own    bool          // schema has the encoder's descriptor, which the writer can't derive
 }
 
 // encodings are those that a load meets, shared by its files.
@@ -95,19 +95,16 @@ func (e *encodings) of(ts *storagepb.TableSchema, known *committed.Schema) (*enc
 	if err != nil {
 		return nil, fmt.Errorf("table %s: %w", e.table, err)
 	}
-	// The rows go by the encoder's descriptor. It is the one that the writer derives, but for columns that the writer
-	// can't describe. A Schema that is given its descriptor is not changed by the writer.
-	own, err := committed.NewSchema(e.table, ts, enc.Descriptor())
-	if err != nil {
-		return nil, err
+	if known == nil {
+		var d *descriptorpb.DescriptorProto // derived by the writer, which follows the table then
+		if e.fixed {
+			d = enc.Descriptor() // the same, but the user's
+		}
+		if known, err = committed.NewSchema(e.table, ts, d); err != nil {
+			return nil, err
+		}
 	}
-	if known == nil && !e.fixed {
-		known, _ = committed.NewSchema(e.table, ts, nil) // an error says what the writer can't describe
-	}
-	if known == nil || known.Fingerprint() != own.Fingerprint() {
-		known = own
-	}
-	made := &encoding{ts, known, enc, again, known == own}
+	made := &encoding{ts, known, enc, again}
 	e.all = append(e.all, made)
 	return made, nil
 }
