@@ -20,28 +20,30 @@ import (
 // If it fails, an unknown field in the data stops a pipeline although the table has the column by now, or a
 // schema that is ahead of the service's backends (cases 11, 69) stops the partition.
 func TestRefreshIsAheadOfTheBackends(t *testing.T) {
-	b := newBench(t, committed.Options{}, emulator.Options{Propagation: emulator.Propagation{Delay: 400 * time.Millisecond}})
-	f := b.follow("a", true)
-	f.append(note)
-	same, err := f.p.Refresh(b.ctx())
-	require.NoError(t, err)
-	require.Same(t, f.p.Schema(), same)
-	require.NoError(t, b.srv.AlterTable(table, wideSchema()))
-	fresh, err := f.p.Refresh(b.ctx())
-	require.NoError(t, err)
-	require.NotSame(t, same, fresh)
-	require.Same(t, f.p.Schema(), fresh)
-	from := f.next
-	f.append(note)
-	b.requireNotes(f.landed(), from)
-	waits := b.take().waits
-	require.NotEmpty(t, waits)
-	for _, w := range waits {
-		require.Equal(t, recovery.Propagation, w)
-	}
-	require.NoError(t, b.w.Close(b.ctx()))
-	_, err = f.p.Refresh(b.ctx())
-	require.ErrorIs(t, err, committed.ErrClosed)
+	emu := emulator.Options{Propagation: emulator.Propagation{Delay: 400 * time.Millisecond}}
+	inBubble(t, committed.Options{}, emu, func(t *testing.T, b *bench) {
+		f := b.follow("a", true)
+		f.append(note)
+		same, err := f.p.Refresh(b.ctx())
+		require.NoError(t, err)
+		require.Same(t, f.p.Schema(), same)
+		require.NoError(t, b.srv.AlterTable(table, wideSchema()))
+		fresh, err := f.p.Refresh(b.ctx())
+		require.NoError(t, err)
+		require.NotSame(t, same, fresh)
+		require.Same(t, f.p.Schema(), fresh)
+		from := f.next
+		f.append(note)
+		b.requireNotes(f.landed(), from)
+		waits := b.take().waits
+		require.NotEmpty(t, waits)
+		for _, w := range waits {
+			require.Equal(t, recovery.Propagation, w)
+		}
+		require.NoError(t, b.w.Close(b.ctx()))
+		_, err = f.p.Refresh(b.ctx())
+		require.ErrorIs(t, err, committed.ErrClosed)
+	})
 }
 
 // If it fails, a table's schema that no writer schema can be made from stops a partition that could go on

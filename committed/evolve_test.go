@@ -24,6 +24,7 @@ type follower struct {
 	schema *committed.Schema
 	enc    *rows.Encoder
 	next   int64
+	from   int64 // the first row under schema
 	sent   []*committed.Result
 }
 
@@ -49,7 +50,7 @@ func (f *follower) append(columns extra) {
 		var err error
 		f.enc, err = rows.Compile(s.Table())
 		require.NoError(f.b.t, err)
-		f.schema = s
+		f.schema, f.from = s, f.next
 	}
 	batch := committed.Batch{After: position(f.next), Position: position(f.next + 10), Schema: f.schema}
 	for id := f.next; id < f.next+10; id++ {
@@ -120,12 +121,10 @@ func TestNewColumnWhileWriting(t *testing.T) {
 		for f.p.Schema() == first {
 			f.append(note)
 		}
-		from := f.next
 		for range 50 {
 			f.append(note)
 		}
-		all := f.landed()
-		b.requireNotes(all, from)
+		b.requireNotes(f.landed(), f.from)
 		require.True(t, proto.Equal(wideSchema(), f.p.Schema().Table()))
 		require.Equal(t, b.schema(wideSchema()).Fingerprint(), f.p.Schema().Fingerprint())
 		got := b.take()
