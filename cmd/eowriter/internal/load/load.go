@@ -4,7 +4,10 @@
 // how far each of them got in an earlier run. Before anything is sent, every file that the ledger knows is read up to
 // there and must still have the bytes that were loaded (resume.go). Then several files at a time are read, encoded and
 // appended batch by batch (file.go); a batch that was bound and has not landed before the last run ended is read again
-// when the writer asks for it (replay.go).
+// when the writer asks for it (replay.go). When the table's schema changes, the files follow it (follow.go). Rows that are
+// refused become dead letters if they may, and are delivered while files are loaded and at the end (deliver.go).
+//
+// DryRun encodes the files and sends nothing.
 //
 // Regular files are replayable partitions: the ledger holds positions, no rows. Standard input is a frozen one.
 package load
@@ -23,16 +26,16 @@ import (
 	"google.golang.org/api/option"
 )
 
-// Options say what to load, and how. All fields but Prefix and Progress are required.
+// Options say what to load, and how. The zero value of a field that says nothing of it is not allowed.
 type Options struct {
 	Table  string   // projects/P/datasets/D/tables/T
 	Ledger string   // path of the ledger, made if there is none
 	Files  []string // paths, or source.Stdin
-	Prefix string   // before each file's base name, for the partition's name
+	Prefix string   // before each file's base name, for the partition's name; may be empty
 
 	Schema              *storagepb.TableSchema // of the table; nil: as the service has it
-	IgnoreUnknownFields bool                   // leave out fields that the table has no column for, and count them
-	JSONText            bool                   // JSON columns take a string with JSON text, not any value
+	IgnoreUnknownFields bool                   // true: leave out fields that the table has no column for, and count them
+	JSONText            bool                   // true: JSON columns take a string with JSON text, not any value
 
 	MaxDead     Limit  // rows of a file that may become dead letters, over all runs; none: a bad row stops the load
 	DeadLetters string // where dead letters are delivered: a file, or a table; neither: they stay in the ledger
@@ -43,8 +46,8 @@ type Options struct {
 	Window     int // open batches of a partition
 	Parallel   int // files at a time
 
-	ClientOptions []option.ClientOption // reach the service
-	Progress      Progress              // is told how it goes
+	ClientOptions []option.ClientOption // reach the service; nil: BigQuery's
+	Progress      Progress              // is told how it goes; may be zero
 
 	// Of tests.
 	contact time.Duration                // how long to try to reach the service at first; 0: 30 s

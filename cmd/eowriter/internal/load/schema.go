@@ -13,6 +13,7 @@ import (
 	"github.com/eowriter/eowriter/committed"
 	"github.com/eowriter/eowriter/committed/rows"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/descriptorpb"
 )
 
 // encoding is one revision of the table's schema: the writer schema with encoders for it.
@@ -139,11 +140,12 @@ func (e *encodings) make(ts *storagepb.TableSchema, known *committed.Schema) (*e
 	if err != nil {
 		return nil, fmt.Errorf("table %s: %w", e.table, err)
 	}
-	switch {
-	case e.fixed: // the writer leaves a descriptor alone that it was given
-		known, err = committed.NewSchema(e.table, ts, enc.Descriptor())
-	case known == nil:
-		known, err = committed.NewSchema(e.table, ts, nil)
+	if known == nil {
+		var d *descriptorpb.DescriptorProto // derived by the writer, which follows the table then
+		if e.fixed {
+			d = enc.Descriptor() // the same, but the user's
+		}
+		known, err = committed.NewSchema(e.table, ts, d)
 	}
 	return &encoding{ts, known, enc, again}, err
 }
