@@ -14,8 +14,8 @@ import (
 	"cloud.google.com/go/bigquery/storage/apiv1/storagepb"
 	"github.com/eowriter/eowriter/chaos/emulator"
 	"github.com/eowriter/eowriter/cmd/eowriter/internal/deadletter"
-	"github.com/eowriter/eowriter/committed/rows"
 	"github.com/eowriter/eowriter/committed"
+	"github.com/eowriter/eowriter/committed/rows"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/proto"
 )
