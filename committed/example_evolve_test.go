@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"cloud.google.com/go/bigquery/storage/apiv1/storagepb"
 	"github.com/eowriter/eowriter/committed"
@@ -76,5 +75,5 @@ func ExamplePartition_Schema() {
 
 func isUnknownField(err error) bool {
 	var refused *rows.Error
-	return errors.As(err, &refused) && strings.Contains(refused.Reason, "unknown")
+	return errors.As(err, &refused) && refused.Kind == rows.UnknownField
 }
