@@ -60,6 +60,9 @@ probability), count (at most so often), table, stream, delay, all, lag, checks, 
 				}
 				opt.Faults = append(opt.Faults, f)
 			}
+			if opt.Propagation.DropGrace == 0 {
+				opt.Propagation.DropGrace = -1 // none; 0 stands for the default there
+			}
 			return serveEmulator(cmd, opt, rest, asJSON)
 		},
 	}
@@ -71,6 +74,11 @@ probability), count (at most so often), table, stream, delay, all, lag, checks, 
 	f.StringArrayVar(&tables, "table", nil, "table to serve, PROJECT.DATASET.TABLE=SCHEMA.json; may be repeated")
 	f.StringArrayVar(&faults, "fault", nil, "fault to inject; may be repeated")
 	f.Uint64Var(&opt.Seed, "seed", 0, "seed of the faults by chance")
+	f.DurationVar(&opt.Propagation.Delay, "propagation", 0, "how long after a change of a table connections know the old schema; the metadata change at once")
+	f.DurationVar(&opt.Propagation.Jitter, "propagation-jitter", 0, "and up to so much longer, differently for each connection")
+	f.DurationVar(&opt.Propagation.UpdatedSchemaDelay, "updated-schema-delay", 0, "how long after that open connections are told of the change")
+	f.DurationVar(&opt.Propagation.DropGrace, "drop-grace", 9*time.Second, "how long open connections may go on to send a dropped column")
+	f.DurationVar(&opt.StreamTTL, "stream-ttl", 72*time.Hour, "time without requests after which a stream is gone; negative: never")
 	f.BoolVar(&asJSON, "json", false, "print the address and, at the end, the counts as JSON objects")
 	return cmd
 }

@@ -21,7 +21,7 @@ import (
 func TestEmulatorREST(t *testing.T) {
 	dir := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "rows.ndjson"), []byte(`{"n": 1, "s": "one"}`+"\n"+`{"n": 2}`+"\n"), 0o600))
-	cmd := command(dir, "emulator", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--json")
+	cmd := command(dir, "emulator", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--propagation", "300ms", "--json")
 	pipe, err := cmd.StdoutPipe()
 	require.NoError(t, err)
 	require.NoError(t, cmd.Start())
@@ -47,23 +47,39 @@ func TestEmulatorREST(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, int64(2), readReport(t, out).RowsAppended)
 
-	var got [][]bigquery.Value
-	for it := table.Read(ctx); ; {
-		var row []bigquery.Value
-		if err := it.Next(&row); errors.Is(err, iterator.Done) {
-			break
-		} else {
-			require.NoError(t, err)
-		}
-		got = append(got, row)
-	}
-	require.Equal(t, [][]bigquery.Value{{int64(1), "one"}, {int64(2), nil}}, got)
+	require.Equal(t, [][]bigquery.Value{{int64(1), "one"}, {int64(2), nil}}, readTable(t, table))
+
+	// A column is added, which the backends know a little later: load waits for it.
+	before, err := table.Metadata(ctx)
+	require.NoError(t, err)
+	_, err = table.Update(ctx, bigquery.TableMetadataToUpdate{
+		Schema: append(before.Schema, &bigquery.FieldSchema{Name: "c", Type: bigquery.StringFieldType}),
+	}, before.ETag)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "more.ndjson"), []byte(`{"n": 3, "c": "red"}`+"\n"), 0o600))
+	out, err = command(dir, "load", "--table", "p.d.t", "--ledger", "t.ledger", "--endpoint", start.Address, "--insecure",
+		"--json", "more.ndjson").Output()
+	require.NoError(t, err)
+	require.Equal(t, int64(1), readReport(t, out).RowsAppended)
+	require.Equal(t, [][]bigquery.Value{{int64(1), "one", nil}, {int64(2), nil, nil}, {int64(3), nil, "red"}}, readTable(t, table))
 
 	require.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
 	line, err = lines.ReadBytes('\n')
 	require.NoError(t, err)
 	var end emulatorEnd
 	require.NoError(t, json.Unmarshal(line, &end))
-	require.Equal(t, int64(2), end.Rows)
+	require.Equal(t, int64(3), end.Rows)
 	require.NoError(t, cmd.Wait())
+}
+
+func readTable(t *testing.T, table *bigquery.Table) (rows [][]bigquery.Value) {
+	for it := table.Read(context.Background()); ; {
+		var row []bigquery.Value
+		err := it.Next(&row)
+		if errors.Is(err, iterator.Done) {
+			return rows
+		}
+		require.NoError(t, err)
+		rows = append(rows, row)
+	}
 }
