@@ -23,6 +23,11 @@ type PartitionConfig struct {
 	// has not landed. nil: the partition is frozen, the ledger keeps the rows.
 	Replay func(ctx context.Context, r Range) (Replayed, error)
 
+	// DefaultValues: a column that a row leaves out gets its default value expression, not
+	// NULL (case 64). A REQUIRED one that has such a default may then be left out, see
+	// rows.DefaultValues.
+	DefaultValues bool
+
 	// MaxDead is how many dead letters the partition may have, over all runs: rows that
 	// the encoder (Batch.Dead) or the service refused, which the ledger keeps until they
 	// are delivered (Ledger.Letters, Ledger.Deliver). 0: a row that the service refuses

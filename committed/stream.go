@@ -88,10 +88,16 @@ type connection struct {
 }
 
 // connect prepares a connection. It does no I/O: the RPC is opened by the first
-// append. depth is how many appends may be in flight.
-func (c *client) connect(ctx context.Context, w *wire, trace string, schema *descriptorpb.DescriptorProto, depth int) (*connection, error) {
+// append. defaults: columns that a row leaves out get their default values. depth is how
+// many appends may be in flight.
+func (c *client) connect(ctx context.Context, w *wire, trace string, schema *descriptorpb.DescriptorProto, defaults bool, depth int) (*connection, error) {
 	codec := newCodec()
+	missing := storagepb.AppendRowsRequest_MISSING_VALUE_INTERPRETATION_UNSPECIFIED // which is NULL
+	if defaults {
+		missing = storagepb.AppendRowsRequest_DEFAULT_VALUE
+	}
 	ms, err := c.open(ctx, w.stream,
+		managedwriter.WithDefaultMissingValueInterpretation(missing),
 		managedwriter.WithSchemaDescriptor(schema),
 		managedwriter.WithTraceID(trace),
 		managedwriter.WithMaxInflightRequests(depth),

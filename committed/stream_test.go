@@ -40,7 +40,7 @@ func TestCloseWhileASendWaitsForTheEnd(t *testing.T) {
 			ended:    func(err error, _ metadata.MD) { ended <- err },
 			over:     make(chan struct{}),
 		}
-		c, err := all.control.connect(ctx, w, "eowriter:test", s.descriptor, 1e6)
+		c, err := all.control.connect(ctx, w, "eowriter:test", s.descriptor, false, 1e6)
 		require.NoError(t, err)
 		row := [][]byte{protowire.AppendVarint(protowire.AppendTag(nil, 1, protowire.VarintType), 1)}
 		c.send(newBlock(row, blockSize(row)), 0)

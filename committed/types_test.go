@@ -31,6 +31,49 @@ var typed = []struct{ schema, given, stored string }{
 	{`"type": "RANGE", "rangeElementType": {"type": "DATE"}`, `"[2024-01-01, UNBOUNDED)"`, "[2024-01-01, UNBOUNDED)"},
 }
 
+// If it fails, columns with a default value expression are NULL where a row leaves them out, or get their
+// default although nobody asked for it.
+func TestDefaultValues(t *testing.T) {
+	ts, err := rows.ParseSchema([]byte(`[{"name": "id", "type": "INTEGER", "mode": "REQUIRED"},
+		{"name": "a", "type": "STRING", "defaultValueExpression": "'none'"},
+		{"name": "b", "type": "INTEGER", "mode": "REQUIRED", "defaultValueExpression": "7"}]`))
+	require.NoError(t, err)
+	for _, defaults := range []bool{false, true} {
+		b := newBench(t, committed.Options{}, emulator.Options{Tables: map[string]*storagepb.TableSchema{table: ts}})
+		s, err := committed.NewSchema(table, ts, nil)
+		require.NoError(t, err)
+		p, err := b.w.Partition(b.ctx(), committed.PartitionConfig{Table: table, Name: "a", Schema: s, DefaultValues: defaults})
+		require.NoError(t, err)
+		enc, err := rows.Compile(ts)
+		require.NoError(t, err)
+		_, err = enc.Append(nil, []byte(`{"id": 1}`))
+		require.ErrorContains(t, err, "missing REQUIRED field")
+		given := `{"id": 1, "b": 1}`
+		if defaults {
+			enc, err = rows.Compile(ts, rows.DefaultValues())
+			require.NoError(t, err)
+			given = `{"id": 1}`
+			_, err = enc.Append(nil, []byte(`{"a": "x"}`))
+			require.ErrorContains(t, err, "id: missing REQUIRED field")
+		}
+		row, err := enc.Append(nil, []byte(given))
+		require.NoError(t, err)
+		r, err := p.Append(b.ctx(), committed.Batch{Rows: [][]byte{row}})
+		require.NoError(t, err)
+		b.requireLanded([]*committed.Result{r})
+		contents, _ := b.srv.Contents(table)
+		values, err := contents.Row(0)
+		require.NoError(t, err)
+		if defaults {
+			require.Equal(t, "none", values[1].Text)
+			require.Equal(t, "7", values[2].Text)
+		} else {
+			require.Equal(t, emulator.NullValue, values[1].Kind)
+			require.Equal(t, "1", values[2].Text)
+		}
+	}
+}
+
 // If it fails, values of some type don't arrive as they were given, or a partition of a
 // table that requires such a column can't be opened: its probe is refused.
 func TestEveryTypeLands(t *testing.T) {

@@ -211,7 +211,7 @@ func (p *Partition) dial(a recovery.Action, schema *Schema) (*connection, error)
 		over:     make(chan struct{}),
 	}
 	trace := fmt.Sprintf("eowriter:%s:%s:%d", p.w.led.ID(), p.key.Name, a.Epoch)
-	c, err := cl.connect(p.w.ctx, w, trace, schema.descriptor, p.w.opt.WindowRequests+1)
+	c, err := cl.connect(p.w.ctx, w, trace, schema.descriptor, p.cfg.DefaultValues, p.w.opt.WindowRequests+1)
 	if err != nil {
 		p.w.clients.release(cl)
 		p.w.slots.release(slot)

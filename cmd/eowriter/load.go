@@ -91,6 +91,7 @@ func newLoadCommand() *cobra.Command {
 	f.Var(&opt.MaxDead, "max-dead-letters", "rows of a file that may be refused, as 1000 or 1% (default with --dead-letters: 1000)")
 	f.BoolVar(&opt.IgnoreUnknownFields, "ignore-unknown-fields", false, "leave out fields that the table has no column for, and count them by name")
 	f.BoolVar(&opt.JSONText, "json-as-text", false, "JSON columns take a string with JSON text, instead of any value")
+	f.BoolVar(&opt.DefaultValues, "default-values", false, "columns that a row leaves out, or gives as null, get their default value expressions")
 	f.BoolVar(&flags.dryRun, "dry-run", false, "encode everything, send nothing, and say what would be refused")
 	f.IntVar(&opt.BatchRows, "batch-rows", 500, "most rows in a batch")
 	f.Var(&flags.batchBytes, "batch-bytes", "most bytes of encoded rows in a batch, up to 9MiB")

@@ -37,6 +37,13 @@ func Compile(schema *storagepb.TableSchema, opts ...Option) (*Encoder, error) {
 	for _, set := range opts {
 		set(&e.options)
 	}
+	if e.options.defaults {
+		for i, column := range schema.GetFields() { // only top-level columns have default values
+			if column.GetDefaultValueExpression() != "" {
+				e.root.required.clear(i)
+			}
+		}
+	}
 	return e, nil
 }
 

@@ -87,6 +87,7 @@ func (f *file) open(ctx context.Context, replay *replay) error {
 	f.known = f.encoding.schema
 	cfg := committed.PartitionConfig{
 		Table: in.key.Table, Name: in.key.Name, Schema: f.encoding.schema, Encoder: f.l.opt.encoder(), MaxDead: f.l.opt.MaxDead.most(),
+		DefaultValues: f.l.opt.DefaultValues,
 	}
 	if in.replayable() {
 		cfg.Replay = replay.rows

@@ -36,6 +36,7 @@ type Options struct {
 	Schema              *storagepb.TableSchema // of the table; nil: as the service has it
 	IgnoreUnknownFields bool                   // true: leave out fields that the table has no column for, and count them
 	JSONText            bool                   // true: JSON columns take a string with JSON text, not any value
+	DefaultValues       bool                   // columns that a row leaves out get their default values, not NULL
 
 	MaxDead     Limit  // rows of a file that may become dead letters, over all runs; none: a bad row stops the load
 	DeadLetters string // where dead letters are delivered: a file, or a table; neither: they stay in the ledger

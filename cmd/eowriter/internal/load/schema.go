@@ -69,12 +69,15 @@ func (opt *Options) schema(ctx context.Context) (*storagepb.TableSchema, error) 
 // encoder is the version of the encoder and its options: what it makes of a line depends on both, and so batches of an
 // earlier run with others are encoded anew.
 func (opt *Options) encoder() uint32 {
-	version := uint32(rows.Version) << 2
+	version := uint32(rows.Version) << 3
 	if opt.IgnoreUnknownFields {
 		version |= 1
 	}
 	if opt.JSONText {
 		version |= 2
+	}
+	if opt.DefaultValues {
+		version |= 4
 	}
 	return version
 }
@@ -85,6 +88,9 @@ func (opt *Options) encoderOptions() (options []rows.Option) {
 	}
 	if opt.JSONText {
 		options = append(options, rows.JSONAsText())
+	}
+	if opt.DefaultValues {
+		options = append(options, rows.DefaultValues())
 	}
 	return options
 }
