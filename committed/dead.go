@@ -18,8 +18,8 @@ const (
 // checkDead refuses dead rows that the ledger would not take.
 func checkDead(dead []ledger.Dead) error {
 	for i := range dead {
-		if i > 0 && dead[i].Row <= dead[i-1].Row || dead[i].Row < 0 {
-			return fmt.Errorf("%w: its dead rows are not in order", ErrOutOfOrder)
+		if i > 0 && dead[i].Row <= dead[i-1].Row || dead[i].Row < 0 || dead[i].Service {
+			return fmt.Errorf("%w: its dead rows are not in order, or said to be the service's", ErrOutOfOrder)
 		}
 		if len(dead[i].Reason) > maxReason {
 			return fmt.Errorf("%w: the reason of a dead row has %d bytes, at most %d", ErrTooLarge, len(dead[i].Reason), maxReason)
@@ -126,14 +126,15 @@ func (p *Partition) anew(a recovery.Action, newest *Schema, e *recovery.Event) e
 	of, before := in.Of, in.Dead
 	reencoded(&in, int64(len(got.Rows)), got.Dead)
 	in.Bytes, in.Encoder, in.Schema = int64(rows.Len()), p.cfg.Encoder, newest.fingerprint
+	last := slices.Max(append([]int64{-1}, in.Without...))
 	sameRow := func(a, b ledger.Dead) bool { return a.Row == b.Row }
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch more := int64(len(in.Dead) - len(before)); {
 	case in.From > 0 && (in.Of != of || !slices.EqualFunc(in.Dead, before, sameRow)):
 		err = fmt.Errorf("%w: %d of the batch's rows have landed, and now the encoder refuses other rows of it than it did", ErrChanged, in.From)
-	case in.Of == 0 && len(in.Dead) == 0:
-		err = fmt.Errorf("%w: nothing is left of a batch of %d rows", ErrChanged, of)
+	case in.Of == 0 && len(in.Dead) == 0, last >= int64(len(got.Rows)):
+		err = fmt.Errorf("%w: %d rows for a batch of %d", ErrChanged, len(got.Rows), of)
 	case more > 0 && p.machine.Dead()+more > p.cfg.MaxDead:
 		err = fmt.Errorf("%w: it would have %d, at most %d", ErrTooManyDead, p.machine.Dead()+more, p.cfg.MaxDead)
 	}
@@ -158,17 +159,12 @@ func reencoded(in *ledger.Intent, n int64, dead []ledger.Dead) {
 	var without []int64
 	for i := range in.Dead {
 		d := in.Dead[i]
-		at, found := slices.BinarySearchFunc(dead, d.Row, func(d ledger.Dead, row int64) int { return int(d.Row - row) })
+		at, found := slices.BinarySearchFunc(dead, d.Row, func(d ledger.Dead, row int64) int { return cmp.Compare(d.Row, row) })
 		if !d.Service || found {
 			continue
 		}
-		row := d.Row
-		for j := range at { // those that the encoder refuses are no rows
-			if !dead[j].Service {
-				row--
-			}
-		}
-		without = append(without, row)
+		// Those before it that the encoder refuses are no rows; those of the service are.
+		without = append(without, d.Row-int64(at)+int64(len(without)))
 		dead = slices.Insert(dead, at, d)
 	}
 	in.Of, in.Dead, in.Without = n-int64(len(without)), dead, without

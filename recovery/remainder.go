@@ -2,6 +2,7 @@ package recovery
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/eowriter/eowriter/ledger"
 	"github.com/eowriter/eowriter/retry"
@@ -43,7 +44,8 @@ func (m *Machine) rejected(offset int64, a *retry.Answer) (bad []ledger.Rejected
 		if it == nil || row.Index < 0 || row.Index >= it.Rows {
 			return nil
 		}
-		bad = append(bad, ledger.Rejected{Offset: offset + row.Index, Message: row.Message[:min(len(row.Message), maxReason)]})
+		message := strings.ToValidUTF8(row.Message[:min(len(row.Message), maxReason)], "")
+		bad = append(bad, ledger.Rejected{Offset: offset + row.Index, Message: message})
 	}
 	slices.SortFunc(bad, func(a, b ledger.Rejected) int { return int(a.Offset - b.Offset) })
 	return slices.CompactFunc(bad, func(a, b ledger.Rejected) bool { return a.Offset == b.Offset })
