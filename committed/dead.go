@@ -9,11 +9,8 @@ import (
 	"github.com/eowriter/eowriter/recovery"
 )
 
-// Bounds of what the ledger takes of a batch's dead rows.
-const (
-	maxReason      = 4 << 10  // bytes of a reason
-	maxDeadContent = 32 << 20 // bytes of all contents
-)
+// maxDeadContent bounds the contents of a batch's dead rows together, in bytes.
+const maxDeadContent = 32 << 20
 
 // checkDead refuses dead rows that the ledger would not take.
 func checkDead(dead []ledger.Dead) error {
@@ -21,8 +18,8 @@ func checkDead(dead []ledger.Dead) error {
 		if i > 0 && dead[i].Row <= dead[i-1].Row || dead[i].Row < 0 || dead[i].Service {
 			return fmt.Errorf("%w: its dead rows are not in order, or said to be the service's", ErrOutOfOrder)
 		}
-		if len(dead[i].Reason) > maxReason {
-			return fmt.Errorf("%w: the reason of a dead row has %d bytes, at most %d", ErrTooLarge, len(dead[i].Reason), maxReason)
+		if len(dead[i].Reason) > ledger.MaxReason {
+			return fmt.Errorf("%w: the reason of a dead row has %d bytes, at most %d", ErrTooLarge, len(dead[i].Reason), ledger.MaxReason)
 		}
 	}
 	if size := deadSize(dead); size > maxDeadContent {
@@ -126,14 +123,13 @@ func (p *Partition) anew(a recovery.Action, newest *Schema, e *recovery.Event) e
 	of, before := in.Of, in.Dead
 	reencoded(&in, int64(len(got.Rows)), got.Dead)
 	in.Bytes, in.Encoder, in.Schema = int64(rows.Len()), p.cfg.Encoder, newest.fingerprint
-	last := slices.Max(append([]int64{-1}, in.Without...))
 	sameRow := func(a, b ledger.Dead) bool { return a.Row == b.Row }
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch more := int64(len(in.Dead) - len(before)); {
 	case in.From > 0 && (in.Of != of || !slices.EqualFunc(in.Dead, before, sameRow)):
 		err = fmt.Errorf("%w: %d of the batch's rows have landed, and now the encoder refuses other rows of it than it did", ErrChanged, in.From)
-	case in.Of == 0 && len(in.Dead) == 0, last >= int64(len(got.Rows)):
+	case in.Of == 0 && len(in.Dead) == 0, len(in.Without) > 0 && in.Without[len(in.Without)-1] >= int64(len(got.Rows)):
 		err = fmt.Errorf("%w: %d rows for a batch of %d", ErrChanged, len(got.Rows), of)
 	case more > 0 && p.machine.Dead()+more > p.cfg.MaxDead:
 		err = fmt.Errorf("%w: it would have %d, at most %d", ErrTooManyDead, p.machine.Dead()+more, p.cfg.MaxDead)

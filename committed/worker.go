@@ -145,7 +145,7 @@ func (p *Partition) fetch(in ledger.Intent) (block, error) {
 	if err != nil {
 		return nil, err
 	}
-	rows, _, err := p.replay(in, in.Of+int64(len(in.Without)), s)
+	rows, _, err := p.replay(in, in.Whole(), s)
 	return rows, err
 }
 
@@ -162,7 +162,7 @@ func (p *Partition) replay(in ledger.Intent, n int64, s *Schema) (block, Replaye
 	}
 	if digest != in.Digest || n >= 0 && int64(len(got.Rows)) != n {
 		rows.Free()
-		return nil, got, fmt.Errorf("%w: %d rows with digest %x, bound are %d with %x", ErrChanged, len(got.Rows), digest, in.Of+int64(len(in.Without)), in.Digest)
+		return nil, got, fmt.Errorf("%w: %d rows with digest %x, bound are %d with %x", ErrChanged, len(got.Rows), digest, in.Whole(), in.Digest)
 	}
 	return rows, got, nil
 }

@@ -172,7 +172,7 @@ func (c *contents) payloads() map[Payload]reference {
 	for _, p := range c.partitions {
 		for i := range p.open {
 			if in := &p.open[i]; in.Payload.Segment != 0 {
-				used[in.Payload] = reference{intents: used[in.Payload].intents + 1, rows: in.whole()}
+				used[in.Payload] = reference{intents: used[in.Payload].intents + 1, rows: in.Whole()}
 			}
 		}
 	}
@@ -208,8 +208,8 @@ func (l *Ledger) Check() ([]Violation, error) {
 
 func (l *Ledger) checkFrame(in *Intent) error {
 	_, rows, err := l.segments.get(in.Payload)
-	if err == nil && rows != in.whole() {
-		err = fmt.Errorf("%w: %d frozen rows for a batch of %d", ErrCorrupt, rows, in.whole())
+	if err == nil && rows != in.Whole() {
+		err = fmt.Errorf("%w: %d frozen rows for a batch of %d", ErrCorrupt, rows, in.Whole())
 	}
 	return err
 }

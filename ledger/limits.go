@@ -6,6 +6,12 @@ import (
 	"unicode/utf8"
 )
 
+// Limits that callers keep to themselves: a write beyond them is refused.
+const (
+	MaxReason   = 4 << 10 // bytes of Rejected.Message and Dead.Reason
+	MaxRejected = 100_000 // rows named in a seal
+)
+
 // Limits on what one record may hold. A write beyond them is refused.
 const (
 	maxTable      = 1024     // bytes of Key.Table
@@ -14,8 +20,6 @@ const (
 	maxPosition   = 64 << 10 // bytes of a source position
 	maxParts      = 10_000   // of one batch
 	maxDetail     = 4 << 10  // bytes of Seal.Detail and Halt.Detail
-	maxRejected   = 100_000  // rows named in a seal
-	maxMessage    = 4 << 10  // bytes of Rejected.Message and Dead.Reason
 	maxDead       = 10 << 20 // dead rows of one batch
 	maxContent    = 32 << 20 // bytes of Dead.Content
 	maxDescriptor = 8 << 20  // bytes; AppendRows carries it, and ends at 10 MiB
@@ -86,9 +90,9 @@ func badDead(in *Intent) string {
 	switch {
 	case len(in.Dead) > maxDead || len(in.Without) > maxDead:
 		return fmt.Sprintf("more than %d dead rows", maxDead)
-	case len(in.Dead) > 0 && !in.ends():
+	case len(in.Dead) > 0 && !in.Ends():
 		return "dead letters before the batch's last part"
-	case in.ends() && len(in.Dead) < len(in.Without):
+	case in.Ends() && len(in.Dead) < len(in.Without):
 		return "refused rows that are no dead letters"
 	}
 	for i := range in.Dead {
@@ -96,12 +100,12 @@ func badDead(in *Intent) string {
 		switch {
 		case d.Row < 0 || i > 0 && d.Row <= in.Dead[i-1].Row:
 			return "the dead rows are not in order"
-		case len(d.Reason) > maxMessage || len(d.Content) > maxContent:
-			return fmt.Sprintf("dead row %d has a reason of more than %d or a content of more than %d bytes", d.Row, maxMessage, maxContent)
+		case len(d.Reason) > MaxReason || len(d.Content) > maxContent:
+			return fmt.Sprintf("dead row %d has a reason of more than %d or a content of more than %d bytes", d.Row, MaxReason, maxContent)
 		}
 	}
 	for i, row := range in.Without {
-		if row < 0 || row >= in.whole() || i > 0 && row <= in.Without[i-1] {
+		if row < 0 || row >= in.Whole() || i > 0 && row <= in.Without[i-1] {
 			return "the refused rows are not in order inside the batch"
 		}
 	}
@@ -112,7 +116,7 @@ func badParts(in *Intent) string {
 	if len(in.Parts) == 0 {
 		return ""
 	}
-	left := in.whole()
+	left := in.Whole()
 	for i := range in.Parts {
 		p := &in.Parts[i]
 		if p.Rows < 0 || p.Rows > left {
@@ -142,12 +146,12 @@ func badSeal(s *Seal) string {
 		return fmt.Sprintf("reason %d is none for a seal", s.Reason)
 	case len(s.Detail) > maxDetail:
 		return fmt.Sprintf("a detail of more than %d bytes", maxDetail)
-	case len(s.Rejected) > maxRejected:
-		return fmt.Sprintf("more than %d rejected rows", maxRejected)
+	case len(s.Rejected) > MaxRejected:
+		return fmt.Sprintf("more than %d rejected rows", MaxRejected)
 	}
 	for i := range s.Rejected {
-		if s.Rejected[i].Offset < 0 || len(s.Rejected[i].Message) > maxMessage {
-			return fmt.Sprintf("rejected row %d has a negative offset or a message of more than %d bytes", i, maxMessage)
+		if s.Rejected[i].Offset < 0 || len(s.Rejected[i].Message) > MaxReason {
+			return fmt.Sprintf("rejected row %d has a negative offset or a message of more than %d bytes", i, MaxReason)
 		}
 	}
 	return ""

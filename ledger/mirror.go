@@ -56,7 +56,7 @@ func (p *partition) acknowledge(n int) {
 		r.Rows += in.Rows
 		r.Acked = in.End()
 		r.Position = reach(in, r.Position)
-		if in.ends() {
+		if in.Ends() {
 			last = in
 		}
 	}
@@ -80,7 +80,7 @@ func follows(prev, in *Intent, reached []byte, mode Mode) string {
 	switch {
 	case prev != nil && in.Number <= prev.Number:
 		return fmt.Sprintf("intent %d comes after intent %d", in.Number, prev.Number)
-	case prev != nil && !prev.ends():
+	case prev != nil && !prev.Ends():
 		if !sameBatch(prev, in) || in.From != prev.From+prev.Rows {
 			return fmt.Sprintf("offset %d does not go on with the batch that offset %d left unfinished", in.Start, prev.Start)
 		}
@@ -101,7 +101,7 @@ func follows(prev, in *Intent, reached []byte, mode Mode) string {
 
 // reach is the position reached when in was the newest intent.
 func reach(in *Intent, reached []byte) []byte {
-	if in.ends() && in.After != nil {
+	if in.Ends() && in.After != nil {
 		return in.After
 	}
 	return reached
@@ -174,7 +174,7 @@ func (p *partition) verify() (found []string) {
 	if next != r.Next {
 		report("the open intents end at %d, the record says %d", next, r.Next)
 	}
-	if prev != nil && !prev.ends() {
+	if prev != nil && !prev.Ends() {
 		report("the last batch is not bound whole")
 	}
 	p.reached = reached

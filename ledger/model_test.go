@@ -266,7 +266,7 @@ func (m *modelMachine) rest(t *rapid.T, p *modelPartition, left []Intent) (rest 
 // withoutNewest is a batch whose last n rows the service refused.
 func withoutNewest(in Intent, n int64) Intent {
 	in.Without, in.Dead = slices.Clone(in.Without), slices.Clone(in.Dead)
-	for row := in.whole() - 1; n > 0; row-- {
+	for row := in.Whole() - 1; n > 0; row-- {
 		if slices.Contains(in.Without, row) {
 			continue
 		}

@@ -130,11 +130,11 @@ type Intent struct {
 // End is the offset after the intent's last row.
 func (in *Intent) End() int64 { return in.Start + in.Rows }
 
-// ends says that the intent is the last part of its batch, or the whole.
-func (in *Intent) ends() bool { return in.From+in.Rows == in.Of }
+// Ends says that the intent is the last part of its batch, or the whole.
+func (in *Intent) Ends() bool { return in.From+in.Rows == in.Of }
 
-// whole is the number of rows that the batch was bound with first.
-func (in *Intent) whole() int64 { return in.Of + int64(len(in.Without)) }
+// Whole is the number of rows that the batch was bound with first.
+func (in *Intent) Whole() int64 { return in.Of + int64(len(in.Without)) }
 
 // Dead is an input row that does not land.
 type Dead struct {

@@ -225,7 +225,7 @@ func (w *settleWrite) carries(left []Intent, anew bool) string {
 // batchLen counts the intents of the first batch; 0 when its last part is missing.
 func batchLen(open []Intent) int {
 	for i := range open {
-		if open[i].ends() {
+		if open[i].Ends() {
 			return i + 1
 		}
 	}
@@ -245,7 +245,7 @@ func succeeds(in, old *Intent, anew bool) string {
 		return ""
 	case in.Schema != old.Schema:
 		return "another schema"
-	case in.whole() != old.whole() || refused < 0:
+	case in.Whole() != old.Whole() || refused < 0:
 		return "another number of rows"
 	case len(in.Dead) != len(old.Dead)+refused:
 		return "the refused rows are not its new dead letters"

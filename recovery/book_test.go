@@ -115,7 +115,7 @@ func (b *book) acknowledge(landed func(ledger.Intent) bool) {
 		in := b.open[0]
 		b.open = b.open[1:]
 		b.part.Acked = in.End()
-		if in.From+in.Rows == in.Of {
+		if in.Ends() {
 			b.part.Position = in.After
 		}
 		for _, d := range in.Dead {
@@ -140,7 +140,7 @@ func (b *book) settle(n *node, s *ledger.Settlement) {
 	number := uint64(0)
 	for _, in := range b.open {
 		left = append(left, rowsOf(in)...)
-		if in.From+in.Rows == in.Of {
+		if in.Ends() {
 			left = append(left, deadOf(in)...)
 		}
 	}
@@ -149,7 +149,7 @@ func (b *book) settle(n *node, s *ledger.Settlement) {
 		n.w.require(in.Start == next, "%s: rebinds with a gap", n.name)
 		n.w.require(number == 0 || in.Number > number, "%s: numbers %d again", n.name, in.Number)
 		rest = append(rest, rowsOf(in)...)
-		if in.From+in.Rows == in.Of {
+		if in.Ends() {
 			rest = append(rest, deadOf(in)...)
 		} else {
 			n.w.require(in.Dead == nil, "%s: dead rows before the last part", n.name)

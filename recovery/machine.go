@@ -300,7 +300,7 @@ func (m *Machine) resolve(to uint64) {
 	for m.window.first < to {
 		it := m.window.pop()
 		m.part.Acked = it.End()
-		if it.From+it.Rows < it.Of {
+		if !it.Ends() {
 			continue // a part: its batch has landed with the last one
 		}
 		m.part.Position = reached(m.part.Position, it.Intent)

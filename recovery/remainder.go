@@ -20,12 +20,12 @@ type remainder struct {
 // may have cut its list short; what it left out is refused again.
 func (m *Machine) refused(offset int64, a *retry.Answer) {
 	bad := m.rejected(offset, a)
-	few := len(bad) > 0 && len(bad) <= maxRejected && m.Dead()+int64(len(bad)) <= m.opt.MaxDead
+	few := len(bad) > 0 && len(bad) <= ledger.MaxRejected && m.Dead()+int64(len(bad)) <= m.opt.MaxDead
 	switch {
 	case m.holding != 0: // it is sent again anyway
 	case m.phase == phaseDraining:
 		// One rotation serves all that were in flight; the others' turn comes again.
-		if seal := &m.rotation.seal; few && seal.Reason == ledger.RowErrors && len(seal.Rejected)+len(bad) <= maxRejected {
+		if seal := &m.rotation.seal; few && seal.Reason == ledger.RowErrors && len(seal.Rejected)+len(bad) <= ledger.MaxRejected {
 			seal.Rejected = append(seal.Rejected, bad...)
 		}
 	case m.phase == phaseLive && few:
@@ -44,7 +44,7 @@ func (m *Machine) rejected(offset int64, a *retry.Answer) (bad []ledger.Rejected
 		if it == nil || row.Index < 0 || row.Index >= it.Rows {
 			return nil
 		}
-		message := strings.ToValidUTF8(row.Message[:min(len(row.Message), maxReason)], "")
+		message := strings.ToValidUTF8(row.Message[:min(len(row.Message), ledger.MaxReason)], "")
 		bad = append(bad, ledger.Rejected{Offset: offset + row.Index, Message: message})
 	}
 	slices.SortFunc(bad, func(a, b ledger.Rejected) int { return int(a.Offset - b.Offset) })
@@ -60,12 +60,6 @@ func (m *Machine) itemAt(offset int64) *item {
 	}
 	return nil
 }
-
-// The ledger bounds them so too.
-const (
-	maxReason   = 4 << 10 // bytes of a dead letter's reason
-	maxRejected = 100_000 // rows named in a seal
-)
 
 // outdated says whether a batch of an earlier incarnation, which has not landed, would
 // be encoded to other bytes now.
@@ -103,7 +97,7 @@ func (m *Machine) remainders(count int64) (left []*remainder) {
 		}
 		it.sent, it.flying, it.landed, it.duplicate, it.maySent = false, false, false, false, false
 		r.items = append(r.items, it)
-		ended = it.From+it.Rows == it.Of
+		ended = it.Ends()
 	}
 	return left
 }

@@ -125,9 +125,6 @@ func (e *badLine) Error() string {
 
 func (e *badLine) Unwrap() error { return e.err }
 
-// maxReason is the longest reason that the ledger takes.
-const maxReason = 4 << 10
-
 // reason is path and reason of the encoder's refusal, without the value.
 func reason(err error) string {
 	var refused *rows.Error
@@ -137,5 +134,5 @@ func reason(err error) string {
 		err = &plain
 	}
 	s := err.Error()
-	return s[:min(len(s), maxReason)]
+	return s[:min(len(s), ledger.MaxReason)]
 }
