@@ -179,8 +179,10 @@ func (p *Partition) offer(in ledger.Intent, rows block, room int64) (*Result, er
 		return nil, fmt.Errorf("append to partition %q of %s: %w: the batch comes after %q, the partition is at %q",
 			p.key.Name, p.key.Table, ErrOutOfOrder, in.Before, at)
 	}
-	if dead := p.machine.Dead() + int64(len(in.Dead)); len(in.Dead) > 0 && dead > p.cfg.MaxDead {
-		return nil, fmt.Errorf("append to partition %q of %s: %w: it would have %d, at most %d", p.key.Name, p.key.Table, ErrTooManyDead, dead, p.cfg.MaxDead)
+	if len(in.Dead) > 0 { // counting walks the window
+		if dead := p.machine.Dead() + int64(len(in.Dead)); dead > p.cfg.MaxDead {
+			return nil, fmt.Errorf("append to partition %q of %s: %w: it would have %d, at most %d", p.key.Name, p.key.Table, ErrTooManyDead, dead, p.cfg.MaxDead)
+		}
 	}
 	r := &Result{p: p, rows: rows, bytes: room}
 	p.results[p.machine.NextBatch()] = r

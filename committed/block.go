@@ -47,24 +47,20 @@ func newBlock(rows [][]byte, size int64) block {
 
 // divide returns an intent's rows of the block of its whole batch, in memory of its own.
 func divide(b block, in ledger.Intent) (block, error) {
-	data, part := b.ReadOnlyData(), mem.SliceBuffer(nil)
-	without := in.Without
-	for row, i := int64(0), int64(0); row < in.From+in.Rows; i++ {
-		_, _, length := protowire.ConsumeField(data)
-		if length < 0 {
-			return nil, fmt.Errorf("row %d of the batch: %w", i, protowire.ParseError(length))
-		}
+	part, without, row := mem.SliceBuffer(nil), in.Without, int64(0)
+	err := walk(b, in.From+in.Rows, func(i int64, field []byte) (left int64) {
 		switch {
 		case len(without) > 0 && without[0] == i:
 			without = without[1:]
-			row--
-		case row >= in.From:
-			part = append(part, data[:length]...)
+		case row < in.From:
+			row++
+		default:
+			part = append(part, field...)
+			row++
 		}
-		data = data[length:]
-		row++
-	}
-	return part, nil
+		return in.From + in.Rows - row
+	})
+	return part, err
 }
 
 // rowsAt returns the serialized rows of a block with these indices.
@@ -74,23 +70,30 @@ func rowsAt(b block, rows []int64) ([][]byte, error) {
 		at[row] = i
 	}
 	found := make([][]byte, len(rows))
-	data := b.ReadOnlyData()
-	for i, left := int64(0), len(rows); left > 0; i++ {
-		_, _, n := protowire.ConsumeTag(data)
-		if n < 0 {
-			return nil, fmt.Errorf("row %d of the batch: %w", i, protowire.ParseError(n))
-		}
-		row, length := protowire.ConsumeBytes(data[n:])
-		if length < 0 {
-			return nil, fmt.Errorf("row %d of the batch: %w", i, protowire.ParseError(length))
-		}
+	err := walk(b, int64(len(at)), func(i int64, field []byte) (left int64) {
 		if k, wanted := at[i]; wanted {
+			row, _ := protowire.ConsumeBytes(field[1:]) // behind its tag
 			found[k] = bytes.Clone(row)
-			left--
+			delete(at, i)
 		}
-		data = data[n+length:]
+		return int64(len(at))
+	})
+	return found, err
+}
+
+// walk calls visit for each row of a block, behind its tag and length, as long as visit
+// says that some are left to be found. left is how many are at first.
+func walk(b block, left int64, visit func(i int64, field []byte) (left int64)) error {
+	data := b.ReadOnlyData()
+	for i := int64(0); left > 0; i++ {
+		_, _, length := protowire.ConsumeField(data)
+		if length < 0 {
+			return fmt.Errorf("row %d of the batch: %w", i, protowire.ParseError(length))
+		}
+		left = visit(i, data[:length])
+		data = data[length:]
 	}
-	return found, nil
+	return nil
 }
 
 // blockPool keeps the memory of blocks, in classes of 1, 1.5, 2, 3, 4, 6 … times
