@@ -18,16 +18,8 @@ has ended.
 A ledger is the file itself, the small file FILE.incarnation beside it and, for standard input, the folder
 FILE.segments: they go together.`,
 		Example: "  eowriter ledger show flights.ledger",
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return usagef("unknown command %q for %s", args[0], cmd.CommandPath())
-			}
-			return nil
-		},
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			_ = cmd.Help() // to stdout, which can't be reported about there
-			return usagef("a command is needed: show, letters, check or resolve")
-		},
+		Args:    noSuchCommand,
+		RunE:    needCommand(": show, letters, check or resolve"),
 	}
 	cmd.AddCommand(newLedgerShowCommand(), newLedgerLettersCommand(), newLedgerCheckCommand(), newLedgerResolveCommand())
 	return cmd

@@ -77,10 +77,7 @@ Exit code: 0 success, 1 failure, 2 usage.`,
 			}
 			return nil
 		},
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			_ = cmd.Help() // to stdout, which can't be reported about there
-			return usagef("a command is needed")
-		},
+		RunE:              needCommand(""),
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return applySettings(cmd) },
 	}
 	root.SetVersionTemplate("eowriter {{.Version}}\n")
@@ -96,6 +93,22 @@ Exit code: 0 success, 1 failure, 2 usage.`,
 		newBenchCommand(),
 	)
 	return root
+}
+
+// noSuchCommand refuses an argument of a command that only has subcommands.
+func noSuchCommand(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usagef("unknown command %q for %s", args[0], cmd.CommandPath())
+	}
+	return nil
+}
+
+// needCommand is what a command that only has subcommands does; which says what there is.
+func needCommand(which string) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, _ []string) error {
+		_ = cmd.Help() // to stdout, which can't be reported about there
+		return usagef("a command is needed%s", which)
+	}
 }
 
 // noArgs refuses arguments.

@@ -21,16 +21,8 @@ func newSchemaCommand() *cobra.Command {
 		Use:     "schema",
 		Short:   "Show a table's schema, and what its rows look like on the wire",
 		Example: "  eowriter schema show --table my-project.flights.y2013",
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return usagef("unknown command %q for %s", args[0], cmd.CommandPath())
-			}
-			return nil
-		},
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			_ = cmd.Help() // to stdout, which can't be reported about there
-			return usagef("a command is needed: show or dead-letters")
-		},
+		Args:    noSuchCommand,
+		RunE:    needCommand(": show or dead-letters"),
 	}
 	cmd.AddCommand(newSchemaShowCommand(), newSchemaDeadLettersCommand())
 	return cmd
