@@ -44,12 +44,13 @@ func TestReencoded(t *testing.T) {
 			sent = append(sent, given[i])
 		}
 		require.Equal(t, want, sent)
-		for row, d := 0, in.Dead; row < len(before); row++ {
+		var buried []ledger.Dead
+		for row := range before {
 			if now[row] == encoder || before[row] == service {
-				require.EqualValues(t, row, d[0].Row)
-				require.Equal(t, now[row] != encoder, d[0].Service)
-				d = d[1:]
+				buried = append(buried, ledger.Dead{Row: int64(row), Service: now[row] != encoder})
 			}
 		}
+		require.Equal(t, buried, append([]ledger.Dead(nil), in.Dead...))
+		require.IsNonDecreasing(t, append([]int64{0}, in.Without...))
 	})
 }
