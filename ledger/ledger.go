@@ -28,6 +28,7 @@ import (
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"go.etcd.io/bbolt"
 )
@@ -38,7 +39,27 @@ type Options struct {
 	// batch. It is rounded up to pages of 4096 bytes; 0 means 64 MiB.
 	SegmentBytes int64
 
+	// Committed is called for every commit of writes that is on disk, before any of
+	// them is called back: by the committing goroutine, so it must be quick and must
+	// not call the ledger. What it is given is valid until it returns. May be nil.
+	Committed func(Commit)
+
 	hooks hooks
+}
+
+// Commit is what one commit made durable.
+type Commit struct {
+	Writes int           // merged in it; those that were refused don't count
+	Took   time.Duration // from the beginning of its transaction until it was on disk
+	Bound  []Bound       // by Bind and Settle; by an epoch's beginning nothing is
+}
+
+// Bound is an intent that became durable.
+type Bound struct {
+	Key    Key
+	Epoch  uint64
+	Stream string
+	Intent Intent // shares its slices with the ledger: read only
 }
 
 // hooks let tests of this package fail what the disk would have to fail. They are
@@ -60,6 +81,8 @@ type Ledger struct {
 	file     *os.File // bbolt's, which closes it
 	segments *segments
 	hooks    hooks
+
+	committed func(Commit) // Options.Committed
 
 	queue  queue
 	ended  sync.WaitGroup // committer and notifier
@@ -117,7 +140,7 @@ func open(path string, o Options, readOnly bool) (*Ledger, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Ledger{path: path, readOnly: readOnly, file: f, hooks: o.hooks, failed: make(chan struct{})}
+	l := &Ledger{path: path, readOnly: readOnly, file: f, hooks: o.hooks, committed: o.Committed, failed: make(chan struct{})}
 	l.queue.wake = make(chan struct{}, 1)
 	l.segments = &segments{dir: path + ".segments", size: o.SegmentBytes, readOnly: readOnly, frame: random()}
 	if err := l.start(info); err != nil {
