@@ -29,6 +29,7 @@ var mayImport = map[string][]string{
 	"committed/rows": {},
 	"chaos":          {},
 	"chaos/emulator": {},
+	"chaos/mutants":  {},
 	"chaos/netfault": {},
 	"chaos/workload": {"chaos", "chaos/emulator", "committed", "ledger", "retry"},
 	"chaos/scenario": {"chaos", "chaos/emulator", "chaos/netfault", "chaos/workload", "committed", "ledger"},
