@@ -2,6 +2,7 @@ package chaos_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/eowriter/eowriter/chaos/workload"
@@ -59,9 +60,12 @@ func stopAt(t *testing.T, at workload.Point, frozen bool) *arena {
 	return a
 }
 
-// copies are the moments at which a copy of the ledger is taken: every step.
+// copies are the moments at which a copy of the ledger is taken: every step of batches and streams.
 func copies() (all []workload.Point) {
 	for _, s := range committed.Steps {
+		if !strings.ContainsRune("OBR", rune(s[0])) {
+			continue
+		}
 		nth := 1
 		if s[0] == 'B' {
 			nth = middle(s)

@@ -52,6 +52,9 @@ func (p Point) String() string {
 	return fmt.Sprintf("%s %s #%d", when, p.Step, p.Nth)
 }
 
+// H2 is the step of taking a halt back, durably. The writer has no part in it.
+const H2 committed.Step = "H2"
+
 // killer kills this process, without a chance to do anything more, at a point.
 type killer struct {
 	at Point

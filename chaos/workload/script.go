@@ -24,6 +24,8 @@ type Script struct {
 	Upto     int64         // rows of each partition that the source has by now
 	Age      time.Duration // Options.StreamAge
 	Rests    []int64       // rows before which the source falls silent until the stream was replaced
+	Retire   bool          // offer nothing: the partitions are finished for good
+	Resolve  bool          // first take back the halts of partitions, as an operator does who has looked (H2)
 	Kill     Point         // where a child dies
 }
 
@@ -36,7 +38,13 @@ func (s Script) Run(ctx context.Context, opts []option.ClientOption, tell func(N
 		return map[string]error{"": err}
 	}
 	rotated := newRotations(s.Names())
-	w, err := committed.Open(ctx, led, s.options(opts, rotated, tell))
+	k := &killer{at: s.Kill}
+	if s.Resolve {
+		if err := resolve(led, k); err != nil {
+			return map[string]error{"": fmt.Errorf("%w; close: %v", err, led.Close())}
+		}
+	}
+	w, err := committed.Open(ctx, led, s.options(opts, k, rotated, tell))
 	if err != nil {
 		return map[string]error{"": fmt.Errorf("%w; close: %v", err, led.Close())}
 	}
@@ -71,8 +79,28 @@ func (s Script) Run(ctx context.Context, opts []option.ClientOption, tell func(N
 	return failed
 }
 
-func (s Script) options(opts []option.ClientOption, rotated *rotations, tell func(Note)) committed.Options {
-	k := killer{at: s.Kill}
+// resolve takes back all halts.
+func resolve(led *ledger.Ledger, k *killer) error {
+	parts, err := led.Partitions()
+	if err != nil {
+		return err
+	}
+	for _, p := range parts {
+		if p.Halt == nil {
+			continue
+		}
+		k.step(committed.StepEvent{Key: p.Key, Step: H2})
+		done := make(chan error, 1)
+		led.Resolve(p.ID, p.Epoch, func(err error) { done <- err })
+		if err := <-done; err != nil {
+			return err
+		}
+		k.step(committed.StepEvent{Key: p.Key, Step: H2, Done: true})
+	}
+	return nil
+}
+
+func (s Script) options(opts []option.ClientOption, k *killer, rotated *rotations, tell func(Note)) committed.Options {
 	return committed.Options{
 		ClientOptions: opts, WindowRequests: 4, StreamAge: s.Age,
 		Backoff:    retry.Policy{Initial: time.Millisecond, Max: 4 * time.Millisecond, Multiplier: 2},
@@ -119,6 +147,9 @@ func (s Script) Source(i int) Source {
 
 // write offers the rest of a partition's source and waits until it has landed.
 func (s Script) write(ctx context.Context, p *committed.Partition, i int, rotated *rotations, tell func(Note)) error {
+	if s.Retire {
+		return p.Retire(ctx)
+	}
 	at, err := RowsAt(p.Position())
 	if err != nil {
 		return err
