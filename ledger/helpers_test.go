@@ -22,6 +22,8 @@ func TestMain(m *testing.M) {
 		os.Exit(child(hold))
 	case "write":
 		os.Exit(child(keepWriting))
+	case "compact":
+		os.Exit(compactAndDie())
 	}
 	goleak.VerifyTestMain(m)
 }

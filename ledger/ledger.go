@@ -56,8 +56,9 @@ type Ledger struct {
 	path     string
 	readOnly bool
 	identity Identity
-	head     head // as it was written on opening
-	moved    bool // see Moved
+	head     head  // as it was written on opening
+	moved    bool  // see Moved
+	used     int64 // bytes of the file that held something on opening
 	db       *bbolt.DB
 	file     *os.File // bbolt's, which closes it
 	segments *segments
@@ -141,14 +142,15 @@ func (l *Ledger) start(info os.FileInfo) error {
 			return fmt.Errorf("sync: %w", err)
 		}
 	}
-	if err := checkPages(l.file, info.Size()); err != nil {
+	var err error
+	if l.used, err = checkPages(l.file, info.Size()); err != nil {
 		return err
 	}
 	if err := l.openBolt(); err != nil {
 		return err
 	}
 	var c *contents
-	err := l.view(func(tx *bbolt.Tx) (err error) {
+	err = l.view(func(tx *bbolt.Tx) (err error) {
 		c, err = readContents(tx)
 		return err
 	})
@@ -162,7 +164,7 @@ func (l *Ledger) start(info os.FileInfo) error {
 		}
 		l.segments.ledger = l.head.ID
 		l.queue.close(fmt.Errorf("ledger %s: opened for reading only: %w", l.path, ErrClosed))
-		return l.segments.load(map[Payload]reference{})
+		return l.segments.load(c.payloads())
 	}
 	if n := len(c.violations); n > 0 {
 		return fmt.Errorf("%w: %v (%d findings; `eowriter ledger check` lists them)", ErrCorrupt, c.violations[0], n)
