@@ -218,12 +218,19 @@ func (l *Ledger) openBolt() (err error) {
 	return err
 }
 
-// arrive counts the incarnation, first in the ledger and then beside it. What a person
-// said of a partition elsewhere is void.
+// arrive counts the incarnation, first in the ledger and then beside it. When the
+// opening before was cut off between the two, the companion catches up first: or the
+// next one that is cut off there, by a full disk for instance, left it two behind, as no
+// crash does but a restored ledger. What a person said of a partition elsewhere is void.
 func (l *Ledger) arrive(c *contents, info os.FileInfo) error {
 	companion, found, err := readCompanion(l.path, c.head.ID)
 	if err != nil {
 		return err
+	}
+	if found && c.head.Incarnation == companion+1 {
+		if err := writeCompanion(l.path, c.head.ID, c.head.Incarnation); err != nil {
+			return err
+		}
 	}
 	before := c.head.Identity
 	c.head.arrive(placeOf(info), companion, found)
