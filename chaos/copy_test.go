@@ -1,4 +1,4 @@
-package chaos
+package chaos_test
 
 import (
 	"bytes"
@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 
 	"github.com/eowriter/eowriter/chaos/emulator"
-	"github.com/eowriter/eowriter/ledger"
 	"github.com/stretchr/testify/require"
 )
 
@@ -95,7 +94,7 @@ func (a *arena) loseAnswers() {
 	lose := func(stream string) {
 		a.srv.Inject(emulator.Fault{Kind: emulator.CloseAfter, Stream: stream, Count: 1})
 	}
-	for _, p := range openToRead(a.t, a.script.Ledger).partitions {
+	for _, p := range openToRead(a.t, a.script.Ledger).Partitions {
 		lose(p.Stream)
 		if p.Seal != nil {
 			lose(p.Seal.Successor)
@@ -108,16 +107,8 @@ func (a *arena) loseAnswers() {
 // reached is the position, in rows, up to which any partition has bound batches.
 func (a *arena) reached() (rows int64) {
 	led := openToRead(a.t, a.script.Ledger)
-	for _, p := range led.partitions {
-		rows = max(rows, boundOf(p, led.open[p.Key.Name]))
+	for _, p := range led.Partitions {
+		rows = max(rows, boundOf(a.t, p, led.Open[p.Key.Name]))
 	}
 	return rows
-}
-
-// boundOf is the position, in rows, up to which a partition has bound batches.
-func boundOf(p ledger.Partition, open []ledger.Intent) int64 {
-	if n := len(open); n > 0 {
-		return rowsAt(open[n-1].After)
-	}
-	return rowsAt(p.Position)
 }

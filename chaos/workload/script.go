@@ -1,11 +1,8 @@
-package chaos
+package workload
 
 import (
-	"bytes"
 	"context"
 	"fmt"
-	"os"
-	"os/exec"
 	"sync"
 	"time"
 
@@ -15,19 +12,10 @@ import (
 	"google.golang.org/api/option"
 )
 
-// command runs this test binary as a child that tells w what it learns.
-func command(script string, w *os.File) (*exec.Cmd, *bytes.Buffer) {
-	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), childVariable+"="+script)
-	cmd.ExtraFiles = []*os.File{w}
-	var errs bytes.Buffer
-	cmd.Stderr = &errs
-	return cmd, &errs
-}
-
-// script is what a writer does in one run: it resumes every partition, offers the
+// Script is what a writer does in one run: it resumes every partition, offers the
 // rest of the source, and waits until all has landed.
-type script struct {
+type Script struct {
+	Shape
 	Endpoint string
 	Ledger   string
 	Frozen   bool
@@ -36,42 +24,19 @@ type script struct {
 	Upto     int64         // rows of each partition that the source has by now
 	Age      time.Duration // Options.StreamAge
 	Rests    []int64       // rows before which the source falls silent until the stream was replaced
-	Kill     point         // where a child dies
+	Kill     Point         // where a child dies
 }
 
-// run does what the script says and returns why partitions stopped: none when all
-// has landed. Under "" is what concerns no partition alone.
-func (s script) run(ctx context.Context, opts []option.ClientOption, tell func(note)) map[string]error {
+// Run does what the script says and returns why partitions stopped: none when all
+// has landed. Under "" is what concerns no partition alone. tell is called by several
+// goroutines.
+func (s Script) Run(ctx context.Context, opts []option.ClientOption, tell func(Note)) map[string]error {
 	led, err := ledger.Open(s.Ledger, &ledger.Options{SegmentBytes: 64 << 10})
 	if err != nil {
 		return map[string]error{"": err}
 	}
-	k := killer{at: s.Kill}
-	rotated := newRotations()
-	w, err := committed.Open(ctx, led, committed.Options{
-		ClientOptions: opts, WindowRequests: 4, StreamAge: s.Age,
-		Backoff:    retry.Policy{Initial: time.Millisecond, Max: 4 * time.Millisecond, Multiplier: 2},
-		CreateRate: 1e6, CreateBurst: 1e6,
-		Events: committed.Events{
-			Step: func(e committed.StepEvent) {
-				k.step(e)
-				if e.Step == committed.R5 && e.Done {
-					rotated.happened(e.Key.Name)
-				}
-			},
-			Sent: func(key ledger.Key, in ledger.Intent, _ bool) {
-				tell(note{Kind: sent, Partition: key.Name, Offset: in.Start})
-			},
-			Landed: func(key ledger.Key, ack committed.Ack) {
-				if ack.Rows > 0 {
-					tell(note{Kind: found, Partition: key.Name, Stream: ack.Stream, Offset: ack.Offset})
-				}
-			},
-			Sealed: func(key ledger.Key, _ uint64, seal ledger.Seal) {
-				tell(note{Kind: sealed, Partition: key.Name, Reason: uint8(seal.Reason)})
-			},
-		},
-	})
+	rotated := newRotations(s.Names())
+	w, err := committed.Open(ctx, led, s.options(opts, rotated, tell))
 	if err != nil {
 		return map[string]error{"": fmt.Errorf("%w; close: %v", err, led.Close())}
 	}
@@ -86,8 +51,8 @@ func (s script) run(ctx context.Context, opts []option.ClientOption, tell func(n
 		}
 	}
 	var wg, opening sync.WaitGroup // nothing is offered before every partition is open or has failed
-	opening.Add(len(partitions))
-	for i := range partitions {
+	opening.Add(s.Partitions)
+	for i := range s.Partitions {
 		wg.Go(func() {
 			p, err := s.open(ctx, w, i)
 			opening.Done()
@@ -95,7 +60,7 @@ func (s script) run(ctx context.Context, opts []option.ClientOption, tell func(n
 			if err == nil {
 				err = s.write(ctx, p, i, rotated, tell)
 			}
-			fail(partitions[i], err)
+			fail(Name(i), err)
 		})
 	}
 	wg.Wait()
@@ -106,42 +71,74 @@ func (s script) run(ctx context.Context, opts []option.ClientOption, tell func(n
 	return failed
 }
 
-func (s script) open(ctx context.Context, w *committed.Writer, i int) (*committed.Partition, error) {
-	schema, err := committed.NewSchema(table, tableSchema(), nil)
+func (s Script) options(opts []option.ClientOption, rotated *rotations, tell func(Note)) committed.Options {
+	k := killer{at: s.Kill}
+	return committed.Options{
+		ClientOptions: opts, WindowRequests: 4, StreamAge: s.Age,
+		Backoff:    retry.Policy{Initial: time.Millisecond, Max: 4 * time.Millisecond, Multiplier: 2},
+		CreateRate: 1e6, CreateBurst: 1e6,
+		Events: committed.Events{
+			Step: func(e committed.StepEvent) {
+				k.step(e)
+				if e.Step == committed.R5 && e.Done {
+					rotated.happened(e.Key.Name)
+				}
+			},
+			Sent: func(key ledger.Key, in ledger.Intent, _ bool) {
+				tell(Note{Kind: Sent, Partition: key.Name, Offset: in.Start})
+			},
+			Landed: func(key ledger.Key, ack committed.Ack) {
+				if ack.Rows > 0 {
+					tell(Note{Kind: Found, Partition: key.Name, Stream: ack.Stream, Offset: ack.Offset})
+				}
+			},
+			Sealed: func(key ledger.Key, _ uint64, seal ledger.Seal) {
+				tell(Note{Kind: Sealed, Partition: key.Name, Reason: uint8(seal.Reason)})
+			},
+		},
+	}
+}
+
+func (s Script) open(ctx context.Context, w *committed.Writer, i int) (*committed.Partition, error) {
+	schema, err := committed.NewSchema(Table, TableSchema(), nil)
 	if err != nil {
 		return nil, err
 	}
-	src := s.source(i)
-	cfg := committed.PartitionConfig{Table: table, Name: partitions[i], Schema: schema, Encoder: src.encoder, MaxDead: sourceEnd}
+	src := s.Source(i)
+	cfg := committed.PartitionConfig{Table: Table, Name: Name(i), Schema: schema, Encoder: src.Encoder, MaxDead: s.Rows}
 	if !s.Frozen {
-		cfg.Replay = src.replay
+		cfg.Replay = src.Replay
 	}
 	return w.Partition(ctx, cfg)
 }
 
-func (s script) source(i int) source {
-	return source{partition: i, dirty: s.Dirty, encoder: max(s.Encoder, 1)}
+// Source is what the script writes to partition i.
+func (s Script) Source(i int) Source {
+	return Source{Shape: s.Shape, Partition: i, Dirty: s.Dirty, Encoder: max(s.Encoder, 1)}
 }
 
 // write offers the rest of a partition's source and waits until it has landed.
-func (s script) write(ctx context.Context, p *committed.Partition, i int, rotated *rotations, tell func(note)) error {
-	at := rowsAt(p.Position())
-	tell(note{Kind: resumed, Partition: partitions[i], From: at})
+func (s Script) write(ctx context.Context, p *committed.Partition, i int, rotated *rotations, tell func(Note)) error {
+	at, err := RowsAt(p.Position())
+	if err != nil {
+		return err
+	}
+	tell(Note{Kind: Resumed, Partition: Name(i), From: at})
 
 	type pending struct {
-		from   int64
-		result *committed.Result
+		from, to int64
+		result   *committed.Result
 	}
-	open := make(chan pending, batches)
+	open := make(chan pending, s.Rows/s.BatchRows+1)
 	var waiting sync.WaitGroup
 	waiting.Go(func() {
 		for b := range open {
-			n := note{Kind: stored, Partition: partitions[i], From: b.from, To: b.from + batchRows}
+			n := Note{Kind: Stored, Partition: Name(i), From: b.from, To: b.to}
 			if b.result.Stored(ctx) == nil {
 				tell(n)
 			}
 			if ack, err := b.result.Wait(ctx); err == nil {
-				n.Kind, n.Stream, n.Offset = landed, ack.Stream, ack.Offset
+				n.Kind, n.Stream, n.Offset = Landed, ack.Stream, ack.Offset
 				if ack.Rows == 0 {
 					n.Stream = "" // its rows are dead: there is no place
 				}
@@ -151,7 +148,7 @@ func (s script) write(ctx context.Context, p *committed.Partition, i int, rotate
 	})
 	defer waiting.Wait()
 	defer close(open)
-	for ; at < s.Upto; at += batchRows {
+	for at < s.Upto {
 		for _, rest := range s.Rests {
 			if rest != at {
 				continue
@@ -160,12 +157,13 @@ func (s script) write(ctx context.Context, p *committed.Partition, i int, rotate
 				return err
 			}
 		}
-		b, _ := s.source(i).batch(at, at+batchRows)
-		r, err := p.Append(ctx, b)
+		to := min(at+s.BatchRows, s.Upto)
+		r, err := p.Append(ctx, s.Source(i).Batch(at, to))
 		if err != nil {
 			return err
 		}
-		open <- pending{at, r}
+		open <- pending{at, to, r}
+		at = to
 	}
 	return p.Drain(ctx)
 }
@@ -176,7 +174,7 @@ type rotations struct {
 	next map[string]chan struct{}
 }
 
-func newRotations() *rotations {
+func newRotations(partitions []string) *rotations {
 	r := &rotations{next: map[string]chan struct{}{}}
 	for _, p := range partitions {
 		r.next[p] = make(chan struct{})
