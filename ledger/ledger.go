@@ -101,10 +101,10 @@ type Ledger struct {
 // Open opens the ledger at path for writing, and makes it when there is none. The
 // file is checked whole before it is used. Every opening is a new incarnation.
 //
-// It returns ErrInUse within a second when somebody has the ledger, ErrCorrupt when
-// it is damaged, ErrNewer when a newer program wrote it, each wrapped with the path;
-// and other errors for files that it will not touch, such as those that others can
-// read.
+// It returns ErrInUse within a second when somebody has the ledger, ErrDeleted when its
+// companion file shows that it was there and is gone, ErrCorrupt when it is damaged,
+// ErrNewer when a newer program wrote it, each wrapped with the path; and other errors
+// for files that it will not touch, such as those that others can read.
 func Open(path string, opt *Options) (*Ledger, error) {
 	o := Options{}
 	if opt != nil {
