@@ -53,9 +53,11 @@ func (w *Writer) Verify(ctx context.Context, key ledger.Key, schema *Schema) (Ve
 			return slices.ContainsFunc(open, func(in ledger.Intent) bool { return in.End() == end })
 		},
 	}
+	ask := &prober{w: w, part: part, schema: schema}
+	defer ask.close()
 	delays := w.opt.Backoff.New()
 	for lags := 0; ; {
-		answer := w.ask(ctx, part, schema)
+		answer := ask.ask(ctx)
 		v.Verdict, v.End, v.Err = recovery.JudgeProbe(&answer, part.Acked, s), -1, answer.Err
 		if answer.Class == retry.OutOfRange {
 			v.End = answer.Expected
@@ -91,42 +93,75 @@ func pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// ask probes a stream once, over a connection of its own.
-func (w *Writer) ask(ctx context.Context, part ledger.Partition, schema *Schema) retry.Answer {
-	ctx, cancel := context.WithTimeout(ctx, w.opt.CallTimeout)
-	defer cancel()
-	answers := make(chan retry.Answer, 2) // one request: at most an answer and an end
+// prober asks one stream for its end, over one connection as long as that lasts: a lagging view
+// may come of connecting anew (case 27).
+type prober struct {
+	w       *Writer
+	part    ledger.Partition
+	schema  *Schema
+	client  *client
+	conn    *connection // nil: to be made
+	answers chan retry.Answer
+}
+
+func (p *prober) connect() error {
+	cl, err := p.w.clients.take()
+	if err != nil {
+		return err
+	}
+	answers := make(chan retry.Answer, 2) // one request at a time: at most its answer and an end
 	wire := &wire{
-		stream:   part.Stream,
+		stream:   p.part.Stream,
 		answered: func(resp *storagepb.AppendRowsResponse) { answers <- retry.FromResponse(resp) },
 		ended:    func(err error, trailer metadata.MD) { answers <- retry.FromError(err, trailer) },
 		over:     make(chan struct{}),
 	}
-	cl, err := w.clients.take()
+	trace := fmt.Sprintf("eowriter:%s:%s:%d", p.w.led.ID(), p.part.Key.Name, p.part.Epoch)
+	c, err := cl.connect(p.w.ctx, wire, trace, p.schema.descriptor, false, 1)
 	if err != nil {
-		return retry.FromError(err, nil)
+		p.w.clients.release(cl)
+		return err
 	}
-	defer w.clients.release(cl)
-	trace := fmt.Sprintf("eowriter:%s:%s:%d", w.led.ID(), part.Key.Name, part.Epoch)
-	c, err := cl.connect(w.ctx, wire, trace, schema.descriptor, false, 1)
-	if err != nil {
-		return retry.FromError(err, nil)
+	p.client, p.conn, p.answers = cl, c, answers
+	return nil
+}
+
+// ask probes once. A connection that has ended, or that is silent, is given up.
+func (p *prober) ask(ctx context.Context) retry.Answer {
+	ctx, cancel := context.WithTimeout(ctx, p.w.opt.CallTimeout)
+	defer cancel()
+	if p.conn == nil {
+		if err := p.connect(); err != nil {
+			return retry.FromError(err, nil)
+		}
 	}
 	sent := make(chan struct{})
 	go func() {
 		defer close(sent)
-		row := [][]byte{schema.probe}
-		c.send(newBlock(row, blockSize(row)), probeOffset)
+		row := [][]byte{p.schema.probe}
+		p.conn.send(newBlock(row, blockSize(row)), probeOffset)
 	}()
 	var answer retry.Answer
 	select {
-	case answer = <-answers:
+	case answer = <-p.answers:
 	case <-ctx.Done():
 		answer = retry.FromError(ctx.Err(), nil)
 		answer.Class = retry.Transient // it did not say anything
 	}
-	wire.hangUp() // a send that is blocked returns
+	if answer.Broken {
+		p.conn.wire.hangUp() // a send that is blocked returns
+	}
 	<-sent
-	c.close()
+	if answer.Broken {
+		p.close()
+	}
 	return answer
+}
+
+func (p *prober) close() {
+	if p.conn != nil {
+		p.conn.close()
+		p.w.clients.release(p.client)
+		p.conn = nil
+	}
 }

@@ -33,11 +33,9 @@ func wasteful(t *testing.T) (path string, left map[string]Partition) {
 	l = mustOpen(t, path, small)
 
 	p := mustOpenEpoch(t, l, "trusted", Frozen)
-	var held []Payload
 	for i := range int64(150) {
 		payload, err := freeze(l, rowsOf(i))
 		require.NoError(t, err)
-		held = append(held, payload)
 		in := Intent{Number: uint64(i*3 + 3), Start: i * 3, Rows: 3, Of: 3, Digest: DigestOf(rowsOf(i)), Schema: schema, Payload: payload,
 			Dead: []Dead{{Content: make([]byte, 8<<10)}}}
 		require.NoError(t, bind(l, p.ID, 1, in))
