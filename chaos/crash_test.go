@@ -190,7 +190,7 @@ func testCrash(t *testing.T, c circumstance, m moment, frozen bool, dead *kills)
 	}
 	require.Empty(t, a.run())
 	if c.reason != 0 {
-		require.Contains(t, slices.Concat(slices.Collect(maps.Values(a.reasons))...), c.reason)
+		require.Contains(t, slices.Concat(slices.Collect(maps.Values(a.log.Reasons))...), c.reason)
 	}
 	if a.script.Retire {
 		a.requireRetired()
