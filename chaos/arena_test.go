@@ -39,7 +39,7 @@ type arena struct {
 
 	forgotten map[string]bool // partitions that were written from the start again: see expect
 
-	dead *kills // told of each child that was killed; may be nil
+	died *kills // told of each child that was killed; may be nil
 
 	onAppend atomic.Pointer[func(emulator.Request)]
 	onNote   func(workload.Note) // told of each note of a run here, in its order; may be nil
@@ -104,7 +104,7 @@ func (a *arena) crash(at workload.Point) {
 	a.onAppend.Store(nil)
 	require.NoError(a.t, err, "the child that was to die at %v", at)
 	require.True(a.t, killed, "the child ended without having reached %v", at)
-	a.dead.killed(at)
+	a.died.killed(at)
 }
 
 // killAtApply has the service kill the child at B4: when it has an append in hand,

@@ -14,25 +14,25 @@ import (
 // and the operator's program before and after the mark is taken back. If it failed, a
 // crash there would let a partition go on beside another owner, or never again.
 func TestCrashWhileHalting(t *testing.T) {
-	dead := newKills(t, "H")
+	died := newKills(t, "H")
 	for _, deed := range foreignDeeds {
 		for _, step := range []committed.Step{committed.H1, workload.H2} {
 			for _, m := range haltings(step) {
-				dead.expect()
+				died.expect()
 				t.Run(fmt.Sprintf("%s after %d/%v/%s", deed.name, m.open, m.at, mode(m.frozen)), func(t *testing.T) {
 					t.Parallel()
-					testHalt(t, deed, m, dead)
-					dead.ran()
+					testHalt(t, deed, m, died)
+					died.ran()
 				})
 			}
 		}
 	}
 	for _, m := range haltings(workload.H2) {
-		dead.expect()
+		died.expect()
 		t.Run(fmt.Sprintf("with a word after %d/%v/%s", m.open, m.at, mode(m.frozen)), func(t *testing.T) {
 			t.Parallel()
-			testWord(t, m, dead)
-			dead.ran()
+			testWord(t, m, died)
+			died.ran()
 		})
 	}
 }
@@ -62,9 +62,9 @@ func haltings(s committed.Step) (all []halting) {
 
 // halted returns an arena where somebody has done something to the streams of both
 // partitions, which have open batches, and what they must stop with.
-func halted(t *testing.T, deed foreignDeed, m halting, dead *kills) (*arena, map[string]error) {
+func halted(t *testing.T, deed foreignDeed, m halting, died *kills) (*arena, map[string]error) {
 	a := newArena(t, workload.Script{Frozen: m.frozen}, emulator.Options{})
-	a.dead = dead
+	a.died = died
 	for tries := 0; tries == 0 || !a.allOpen(); tries++ { // without an open batch nothing is in doubt
 		a.crash(workload.Point{Step: committed.B3, Done: true, Nth: m.open})
 	}
@@ -89,8 +89,8 @@ func (a *arena) allOpen() bool {
 	return true
 }
 
-func testHalt(t *testing.T, deed foreignDeed, m halting, dead *kills) {
-	a, want := halted(t, deed, m, dead)
+func testHalt(t *testing.T, deed foreignDeed, m halting, died *kills) {
+	a, want := halted(t, deed, m, died)
 	if m.at.Step == workload.H2 {
 		a.runAs(want)
 		a.script.Resolve = true
@@ -109,8 +109,8 @@ func testHalt(t *testing.T, deed foreignDeed, m halting, dead *kills) {
 
 // testWord has the operator say what of the streams, which are gone, has landed: then all
 // lands.
-func testWord(t *testing.T, m halting, dead *kills) {
-	a, want := halted(t, foreignDeeds[2], m, dead)
+func testWord(t *testing.T, m halting, died *kills) {
+	a, want := halted(t, foreignDeeds[2], m, died)
 	a.runAs(want)
 	a.script.Resolve, a.script.Words = true, map[string]int64{}
 	for _, p := range openToRead(t, a.script.Ledger).Partitions {

@@ -12,6 +12,6 @@
 // one test: no file of the module is ever changed. The mutant is killed if the named test itself failed; one that does not
 // apply or compile, or whose test times out or passes, survived, and a survivor is a hole in the tests.
 //
-// Plain `go test` checks that every patch applies and compiles, and runs one mutant of each package. All of them run with
-// EOWRITER_TEST_MUTANTS=1; -v prints what each bug is and what killed it.
+// Plain `go test` checks that every patch applies and compiles, and runs one mutant of the ledger and one of recovery. All
+// of them run with EOWRITER_TEST_MUTANTS=1, in two minutes of two processors; -v prints what each bug is and what killed it.
 package mutants

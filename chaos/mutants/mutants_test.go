@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// allVariable has all mutants run, and not only one of each package.
+// allVariable has all mutants run, and not only one of the ledger and one of recovery.
 const allVariable = "EOWRITER_TEST_MUTANTS"
 
 // TestPatches applies every patch and checks the types of what comes of it. If it failed, the code has moved away under
@@ -30,10 +30,10 @@ func TestPatches(t *testing.T) {
 func TestMutants(t *testing.T) {
 	mutants := readMutants(t)
 	if os.Getenv(allVariable) == "" {
-		seen := map[string]bool{}
+		sample := map[string]bool{"./ledger": true, "./recovery": true}
 		mutants = slices.DeleteFunc(mutants, func(m mutant) bool {
-			first := !seen[m.pkg]
-			seen[m.pkg] = true
+			first := sample[m.pkg]
+			sample[m.pkg] = false
 			return !first
 		})
 	}
