@@ -57,6 +57,7 @@ func (w *bindWrite) apply(t *transaction) error {
 	p.reached = reach(&w.in, p.reached)
 	p.record.Next = w.in.End()
 	p.record.Schema, p.record.Encoder = w.in.Schema, w.in.Encoder
+	t.bind(p, &w.in)
 	p.record.Resolution = nil
 	t.touch(p)
 	return nil

@@ -29,6 +29,7 @@ import (
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"go.etcd.io/bbolt"
 )
@@ -39,7 +40,27 @@ type Options struct {
 	// batch. It is rounded up to pages of 4096 bytes; 0 means 64 MiB.
 	SegmentBytes int64
 
+	// Committed is called for every commit of writes that is on disk, before any of
+	// them is called back: by the committing goroutine, so it must be quick and must
+	// not call the ledger. What it is given is valid until it returns. May be nil.
+	Committed func(Commit)
+
 	hooks hooks
+}
+
+// Commit is what one commit made durable.
+type Commit struct {
+	Writes int           // merged in it; those that were refused don't count
+	Took   time.Duration // from the beginning of its transaction until it was on disk
+	Bound  []Bound       // by Bind and Settle; by an epoch's beginning nothing is
+}
+
+// Bound is an intent that became durable.
+type Bound struct {
+	Key    Key
+	Epoch  uint64
+	Stream string
+	Intent Intent // shares its slices with the ledger: read only
 }
 
 // hooks let tests of this package fail what the disk would have to fail. They are
@@ -64,6 +85,8 @@ type Ledger struct {
 	segments *segments
 	hooks    hooks
 
+	committed func(Commit) // Options.Committed
+
 	queue  queue
 	ended  sync.WaitGroup // committer and notifier
 	wedged bool           // bbolt's lock is lost; the committer's until it has ended
@@ -78,10 +101,10 @@ type Ledger struct {
 // Open opens the ledger at path for writing, and makes it when there is none. The
 // file is checked whole before it is used. Every opening is a new incarnation.
 //
-// It returns ErrInUse within a second when somebody has the ledger, ErrCorrupt when
-// it is damaged, ErrNewer when a newer program wrote it, each wrapped with the path;
-// and other errors for files that it will not touch, such as those that others can
-// read.
+// It returns ErrInUse within a second when somebody has the ledger, ErrDeleted when its
+// companion file shows that it was there and is gone, ErrCorrupt when it is damaged,
+// ErrNewer when a newer program wrote it, each wrapped with the path; and other errors
+// for files that it will not touch, such as those that others can read.
 func Open(path string, opt *Options) (*Ledger, error) {
 	o := Options{}
 	if opt != nil {
@@ -120,7 +143,7 @@ func open(path string, o Options, readOnly bool) (*Ledger, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Ledger{path: path, readOnly: readOnly, file: f, hooks: o.hooks, failed: make(chan struct{})}
+	l := &Ledger{path: path, readOnly: readOnly, file: f, hooks: o.hooks, committed: o.Committed, failed: make(chan struct{})}
 	l.queue.wake = make(chan struct{}, 1)
 	l.segments = &segments{dir: path + ".segments", size: o.SegmentBytes, readOnly: readOnly, frame: random()}
 	if err := l.start(info); err != nil {
@@ -195,12 +218,19 @@ func (l *Ledger) openBolt() (err error) {
 	return err
 }
 
-// arrive counts the incarnation, first in the ledger and then beside it. What a person
-// said of a partition elsewhere is void.
+// arrive counts the incarnation, first in the ledger and then beside it. When the
+// opening before was cut off between the two, the companion catches up first: or the
+// next one that is cut off there, by a full disk for instance, left it two behind, as no
+// crash does but a restored ledger. What a person said of a partition elsewhere is void.
 func (l *Ledger) arrive(c *contents, info os.FileInfo) error {
 	companion, found, err := readCompanion(l.path, c.head.ID)
 	if err != nil {
 		return err
+	}
+	if found && c.head.Incarnation == companion+1 {
+		if err := writeCompanion(l.path, c.head.ID, c.head.Incarnation); err != nil {
+			return err
+		}
 	}
 	before := c.head.Identity
 	c.head.arrive(placeOf(info), companion, found)

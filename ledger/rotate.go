@@ -150,6 +150,7 @@ func (w *settleWrite) apply(t *transaction) error {
 		if err := t.putIntent(&key, w.records[i]); err != nil {
 			return err
 		}
+		t.bind(p, &w.rest[i])
 	}
 	t.touch(p)
 	w.result = clonePartition(&p.record)
