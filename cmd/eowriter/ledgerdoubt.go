@@ -63,11 +63,11 @@ func doubtsAbout(led *ledger.Ledger, p *ledger.Partition, open []ledger.Intent) 
 	const start = "start the writer"
 	if h := p.Halt; h != nil {
 		what, do := haltWords(h.Cause)
-		say(fmt.Sprintf("%s; %s", do, command("resolve", haltFlags[h.Cause])), "halted, %s: %s (%s at offset %d)", h.Cause, what, h.Detail, h.Offset)
+		say(fmt.Sprintf("%s: %s", do, command("resolve", "")), "halted, %s: %s (%s)", h.Cause, what, h.Detail)
 	}
 	if r := p.Resolution; r != nil {
-		say(start, "resolved: %s of %d open batches have landed, a person said; the next start goes by that, unless the stream is there after all",
-			landedCount(open, r.Landed), len(batches(open)))
+		say(start, "resolved: a person said that %s of %s landed; the next start goes by that, unless the stream is there after all",
+			landedCount(open, r.Landed), count(len(batches(open)), "open batch", "open batches"))
 	}
 	for _, b := range batches(open) {
 		if b.skip != "" {
@@ -86,13 +86,13 @@ func doubtsAbout(led *ledger.Ledger, p *ledger.Partition, open []ledger.Intent) 
 	case n == 0 || p.Halt != nil || p.Resolution != nil:
 	case old:
 		say(start+"; `eowriter ledger verify` tells before whether it is gone",
-			"%d batches are open, and nothing was written for %d days: the service has probably dropped the stream, and then nobody can say whether they landed",
-			n, int(time.Since(p.Updated).Hours()/24))
+			"%s open, and nothing was written for %d days: the service has probably dropped the stream, and then nobody can say what landed",
+			count(n, "batch is", "batches are"), int(time.Since(p.Updated).Hours()/24))
 	default:
-		say(start+": it settles them", "%d batches are open: they may have landed or not", n)
+		say(start+": what landed is acknowledged, the rest is sent", "%s open, and may have landed or not", count(n, "batch is", "batches are"))
 	}
 	if n := p.Dead - p.Delivered; n > 0 {
-		say("eowriter load --dead-letters FILE, or look at them first: "+command("letters", ""), "%d dead letters wait to be delivered", n)
+		say("eowriter load --dead-letters FILE, or look first: "+command("letters", ""), "%s to be delivered", count(int(n), "dead letter waits", "dead letters wait"))
 	}
 	return found
 }
@@ -105,11 +105,16 @@ func haltWords(c ledger.HaltCause) (what, do string) {
 	case ledger.Fenced:
 		return "its stream was finalized by another owner of this partition", "go on with the newer ledger; only if there is none, then"
 	}
-	return "its stream is gone, and with it the answer whether the open batches have landed", "look for their rows in the table, then say what you found"
+	return "its stream is gone, and with it the answer whether the open batches have landed", "look for their rows in the table, then say what you found, with --landed or --not-landed"
 }
 
-// haltFlags are what resolve needs for a halt.
-var haltFlags = map[ledger.HaltCause]string{ledger.InDoubt: " --landed|--not-landed"}
+// count is a number with the words for one or for several.
+func count(n int, one, several string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, several)
+}
 
 // batch is an open batch, all of its parts that are left.
 type batch struct {

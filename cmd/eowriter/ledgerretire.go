@@ -140,7 +140,7 @@ func (f *retireFlags) print(out io.Writer, view retireView) error {
 		_, err := fmt.Fprintln(out, "nothing to retire")
 		return err
 	}
-	return f.ended(out, fmt.Sprintf("%d partitions retired", n))
+	return f.ended(out, count(n, "partition", "partitions")+" retired")
 }
 
 // found are the partitions that the flags mean.
@@ -168,9 +168,9 @@ func unfinished(led *ledger.Ledger, p *ledger.Partition) (string, error) {
 	case p.Halt != nil:
 		return fmt.Sprintf("it is halted (%s): eowriter ledger resolve comes first", p.Halt.Cause), nil
 	case len(open) > 0:
-		return fmt.Sprintf("%d batches are open: start the writer, so that they land", len(batches(open))), nil
+		return fmt.Sprintf("%s open: start the writer, so that all lands", count(len(batches(open)), "batch is", "batches are")), nil
 	case p.Dead > p.Delivered:
-		return fmt.Sprintf("%d dead letters wait: load --dead-letters delivers them", p.Dead-p.Delivered), nil
+		return fmt.Sprintf("%s: load --dead-letters delivers", count(int(p.Dead-p.Delivered), "dead letter waits", "dead letters wait")), nil
 	}
 	return "", nil
 }

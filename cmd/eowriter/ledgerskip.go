@@ -97,9 +97,9 @@ func (f *skipFlags) skip(out io.Writer, led *ledger.Ledger) error {
 		return printJSON(out, shown)
 	}
 	_, err = fmt.Fprintf(out, `partition %s of %s: %v, %s
-the next start makes dead letters of these %d rows (%q), unless they turn out to have landed; %d other open batches stay
+the next start makes dead letters of these %d rows (%q), unless they turn out to have landed; %s
 the partition has %d dead letters so far; last written %s
-`, source.Printable(shown.Partition), shown.Table, &b, skippedBefore(b), b.rows, shown.Reason, shown.OtherBatches, p.Dead, p.Updated.UTC().Format(time.DateTime))
+`, source.Printable(shown.Partition), shown.Table, &b, skippedBefore(b), b.rows, shown.Reason, count(shown.OtherBatches, "other open batch stays", "other open batches stay"), p.Dead, p.Updated.UTC().Format(time.DateTime))
 	if err != nil {
 		return err
 	}

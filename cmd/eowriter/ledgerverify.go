@@ -273,6 +273,6 @@ func (v *verifyView) print(out io.Writer) error {
 			return err
 		}
 	}
-	_, err := fmt.Fprintf(out, "%d partitions, %d would stop or could not be asked; nothing was changed\n", len(v.Partitions), v.Stops)
+	_, err := fmt.Fprintf(out, "%s, %d would stop or could not be asked; nothing was changed\n", count(len(v.Partitions), "partition", "partitions"), v.Stops)
 	return err
 }
