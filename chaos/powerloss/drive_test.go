@@ -14,8 +14,7 @@ import (
 // and what was promised.
 type driveJob struct {
 	Path  string
-	Seed  uint64
-	Notes []string // of the processes before
+	Found *tracker // of the processes before
 	Steps int
 	Big   bool // the last step is a big one
 	Close bool // or the process ends without that
@@ -27,12 +26,7 @@ var smallSegments = &ledger.Options{SegmentBytes: 64 << 10}
 func note(format string, args ...any) { fmt.Fprintf(os.Stdout, format+"\n", args...) }
 
 func (j driveJob) run() error {
-	t := newTracker(j.Seed)
-	for _, text := range j.Notes {
-		if err := t.note(text); err != nil {
-			return err
-		}
-	}
+	t := j.Found
 	note("opening")
 	l, err := ledger.Open(j.Path, smallSegments)
 	if err != nil {
@@ -47,7 +41,7 @@ func (j driveJob) run() error {
 	if err := t.note(opened); err != nil {
 		return err
 	}
-	d := &driver{l: l, store: s, pause: rand.New(rand.NewPCG(j.Seed, uint64(t.next())))}
+	d := &driver{l: l, store: s, pause: keyed(t.Seed, -t.next())}
 	for i := range j.Steps {
 		big := j.Big && i == j.Steps-1
 		submit := fmt.Sprintf("submit %d %v", t.next(), big)
@@ -56,7 +50,7 @@ func (j driveJob) run() error {
 		if err := t.note(submit); err != nil {
 			return err
 		}
-		err := d.submit(next(w, j.Seed, n, big), func(err error) {
+		err := d.submit(next(w, t.Seed, n, big), func(err error) {
 			if err == nil {
 				note("done %d", n)
 			}

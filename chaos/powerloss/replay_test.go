@@ -88,7 +88,7 @@ func again(t *testing.T, seed uint64, images int) string {
 }
 
 // perRecording is about how many images are worth looking at of one recording.
-const perRecording = 50_000
+const perRecording = 10_000
 
 // TestReplay loses power at every moment of runs of a ledger. If it fails, a power loss
 // can take away what callers were told is durable, or leave half of something, or a
@@ -189,4 +189,3 @@ func (d *Disk) metaPending() bool {
 	}
 	return false
 }
-
