@@ -29,6 +29,13 @@ func (s *segments) load(used map[Payload]reference) error {
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("read the segments: %w", err)
 	}
+	if len(entries) > 0 {
+		// A process that died while it made one has not made its name durable, and
+		// rows are about to be frozen there.
+		if err := syncFolder(s.dir); err != nil {
+			return fmt.Errorf("sync the segments' folder: %w", err)
+		}
+	}
 	for _, entry := range entries {
 		n, err := strconv.ParseUint(entry.Name(), 10, 32)
 		if err != nil || n == 0 || len(entry.Name()) < 8 || !entry.Type().IsRegular() {
