@@ -75,7 +75,7 @@ func (m *machine) restart() {
 // many notes; then the power is cut. It returns false when the driver found something
 // wrong with the ledger, and says what.
 func (m *machine) run(notes int, under ...string) (sound bool, text string) {
-	j := driveJob{Path: filepath.Join(m.mount, ledgerName), Found: m.found, Steps: notes}
+	j := driveJob{Path: filepath.Join(m.mount, ledgerName), Found: m.found, Segments: segmentBytes, Steps: notes}
 	cmd, err := child(job{Drive: &j}, under...)
 	require.NoError(m.t, err)
 	var errs bytes.Buffer

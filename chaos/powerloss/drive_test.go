@@ -13,14 +13,16 @@ import (
 // that it may hold, and carries out steps. It notes on standard output what it begins
 // and what was promised.
 type driveJob struct {
-	Path  string
-	Found *tracker // of the processes before
-	Steps int
-	Big   bool // the last step is a big one
-	Close bool // or the process ends without that
+	Path     string
+	Found    *tracker // of the processes before
+	Segments int64    // bytes
+	Steps    int
+	Big      bool // the last step is a big one
+	Close    bool // or the process ends without that
 }
 
-var smallSegments = &ledger.Options{SegmentBytes: 64 << 10}
+// segmentBytes keeps segments small, so that there are several.
+const segmentBytes = 64 << 10
 
 // note must be one write: whole in a trace, or not there.
 func note(format string, args ...any) { fmt.Fprintf(os.Stdout, format+"\n", args...) }
@@ -28,7 +30,7 @@ func note(format string, args ...any) { fmt.Fprintf(os.Stdout, format+"\n", args
 func (j driveJob) run() error {
 	t := j.Found
 	note("opening")
-	l, err := ledger.Open(j.Path, smallSegments)
+	l, err := ledger.Open(j.Path, &ledger.Options{SegmentBytes: j.Segments})
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"time"
 
 	"github.com/eowriter/eowriter/ledger"
@@ -58,7 +59,8 @@ type judge struct {
 }
 
 func (j judgeJob) run() error {
-	runtime.GOMAXPROCS(1) // there are others
+	runtime.GOMAXPROCS(1)    // there are others
+	debug.SetGCPercent(1000) // little is in use
 	f, err := os.Open(j.Recording)
 	if err != nil {
 		return err
@@ -187,7 +189,7 @@ func (g *judge) window(quota int, patience time.Duration) error {
 
 // look opens the ledger in the folder and says what is wrong with it.
 func (g *judge) look(seed uint64) error {
-	l, err := ledger.Open(filepath.Join(g.Folder, ledgerName), smallSegments)
+	l, err := ledger.Open(filepath.Join(g.Folder, ledgerName), &ledger.Options{SegmentBytes: segmentBytes})
 	if err != nil {
 		return err
 	}
