@@ -214,6 +214,24 @@ func TestSuspicionNotByCutOffOpenings(t *testing.T) {
 	require.NoError(t, l.Close())
 }
 
+// A ledger that was deleted by mistake must not be made anew in silence: everything
+// would land again.
+func TestDeleted(t *testing.T) {
+	path := newPath(t)
+	require.NoError(t, mustOpen(t, path, nil).Close())
+	require.NoError(t, os.Remove(path))
+	for range 2 {
+		_, err := Open(path, nil)
+		require.ErrorIs(t, err, ErrDeleted)
+		require.ErrorContains(t, err, "remove "+companionPath(path)+" to begin anew")
+		require.NoFileExists(t, path)
+	}
+	require.NoError(t, os.Remove(companionPath(path)))
+	l := mustOpen(t, path, nil)
+	require.EqualValues(t, 1, l.Incarnation())
+	require.NoError(t, l.Close())
+}
+
 // The incarnation grows with every opening for writing, and with no other.
 func TestIncarnation(t *testing.T) {
 	path := newPath(t)

@@ -141,7 +141,7 @@ func (d *driver) begin(s step, done func(error)) error {
 	case "halt":
 		l.Halt(id, epoch, s.halt, done)
 	case "resolve":
-		l.Resolve(id, epoch, done)
+		l.Resolve(id, epoch, nil, done)
 	case "deliver":
 		l.Deliver(id, s.upTo, done)
 	case "retire":
