@@ -19,6 +19,7 @@ type driveJob struct {
 	Steps    int
 	Big      bool // the last step is a big one
 	Close    bool // or the process ends without that
+	Compact  bool // and then it makes the file smaller
 }
 
 // segmentBytes keeps segments small, so that there are several.
@@ -38,7 +39,7 @@ func (j driveJob) run() error {
 	if err != nil {
 		return err
 	}
-	opened := fmt.Sprintf("opened %s %d %d %d", l.ID(), l.Identity().Nonce, l.Incarnation(), at)
+	opened := fmt.Sprintf("opened %s %d %d", l.ID(), l.Incarnation(), at)
 	note("%s", opened)
 	if err := t.note(opened); err != nil {
 		return err
@@ -68,7 +69,12 @@ func (j driveJob) run() error {
 		return err
 	}
 	note("closed")
-	return nil
+	if !j.Compact {
+		return nil
+	}
+	note("compacting")
+	_, _, err = ledger.Compact(j.Path)
+	return err
 }
 
 // driver carries out steps.

@@ -138,7 +138,7 @@ func TestReplayKilled(t *testing.T) {
 	for _, k := range rareKills {
 		for _, first := range []bool{true, false} {
 			t.Run(fmt.Sprintf("%v in a new ledger %v", k, first), func(t *testing.T) {
-				lives := []life{{steps: 30, close: true}, {steps: 30, dies: k}, {steps: 30}}
+				lives := []life{{steps: 30, close: true}, {steps: 20, close: true, small: true, dies: k}, {steps: 30}}
 				if first {
 					lives = []life{{steps: 30, dies: k}, {steps: 30}}
 				}

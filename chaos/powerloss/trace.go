@@ -46,6 +46,10 @@ func (k Kind) String() string {
 	return fmt.Sprintf("kind %d", uint8(k))
 }
 
+// Deleted is at the end of the name of an open file that has lost it to another one, or
+// was removed.
+const Deleted = "(deleted)"
+
 // Event is one thing that happened in a recorded run. A system call is two of them: it
 // may have an effect as soon as it begins, and has it when it has Ended.
 type Event struct {
@@ -278,6 +282,9 @@ func onOpenFile(arguments string) (on bool, path string, err error) {
 		return false, "", fmt.Errorf("a path without an end")
 	}
 	b, err := unescape(arguments[digits+1 : end])
+	if strings.HasPrefix(arguments[end:], ">"+Deleted) {
+		b = append(b, Deleted...)
+	}
 	return true, string(b), err
 }
 

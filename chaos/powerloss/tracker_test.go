@@ -16,7 +16,6 @@ type tracker struct {
 	Promised int      // Worlds before this one are too little
 
 	ID            string
-	Nonce         uint64
 	Begun, Opened uint64 // incarnations that may be on disk, and that must be
 }
 
@@ -36,8 +35,10 @@ func (t *tracker) note(text string) error {
 	switch what, rest, _ := strings.Cut(strings.TrimSpace(text), " "); what {
 	case "opening": // the ledger's file may be made, and the opening counted
 		t.Begun++
+	case "compacting": // it is opened once more, and the copy counts one more
+		t.Begun += 2
 	case "opened": // and what was found is durable
-		if _, err := fmt.Sscan(rest, &t.ID, &t.Nonce, &t.Opened, &at); err != nil {
+		if _, err := fmt.Sscan(rest, &t.ID, &t.Opened, &at); err != nil {
 			return fmt.Errorf("note %q: %w", text, err)
 		}
 		t.First += at
@@ -100,10 +101,23 @@ func (t *tracker) examine(l *ledger.Ledger) (at int, s *store, err error) {
 	if before := l.Incarnation() - 1; l.ID() != t.ID || before < t.Opened || before > t.Begun {
 		return 0, nil, fmt.Errorf("the ledger is %s in incarnation %d, and was %s in %d to %d", l.ID(), before, t.ID, t.Opened, t.Begun)
 	}
-	if l.Identity().Nonce != t.Nonce {
-		return 0, nil, fmt.Errorf("%w: in incarnation %d, opened in %d", errSuspects, l.Incarnation(), t.Opened)
+	return at, s, t.suspects(l)
+}
+
+// suspects says whether a ledger takes itself for one that was moved or restored. None was.
+func (t *tracker) suspects(l *ledger.Ledger) error {
+	all, err := l.Partitions()
+	if err != nil {
+		return err
 	}
-	return at, s, nil
+	suspicious := l.Moved()
+	for _, p := range all {
+		suspicious = suspicious || p.Owner != l.Identity() || p.Seal != nil && p.Seal.Owner != l.Identity()
+	}
+	if suspicious {
+		return fmt.Errorf("%w: in incarnation %d, opened in %d", errSuspects, l.Incarnation(), t.Opened)
+	}
+	return nil
 }
 
 var errSuspects = fmt.Errorf("the ledger suspects itself")
