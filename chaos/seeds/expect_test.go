@@ -96,7 +96,7 @@ func (p *player) doubts(part ledger.Partition, open []ledger.Intent, e *expectat
 	case (expired || part.Seal != nil && p.expired(part.Seal.Successor)) && (len(open) > 0 || p.moved):
 		e.may[committed.ErrInDoubt] = true
 	case expired:
-		p.covered.count("expired, nothing open")
+		p.covered.count(expiredIdle)
 	}
 }
 

@@ -18,7 +18,7 @@ func Generate(seed uint64) Schedule {
 		s.Partitions = append(s.Partitions, Partition{Frozen: rnd.IntN(2) == 0, Dirty: rnd.IntN(4) == 0})
 	}
 	s.Service = service(draw(seed, "service", 0))
-	s.Faults = weather(draw(seed, "weather", 0))
+	s.Faults = weather(draw(seed, "weather", 0), len(s.Partitions))
 	for n := range 1 + rnd.IntN(4) {
 		s.Runs = append(s.Runs, run(draw(seed, "run", int64(n)), s, n))
 	}
@@ -57,7 +57,7 @@ func service(rnd *rand.Rand) Service {
 }
 
 // weather is what goes wrong by chance: some of the kinds of faults that a writer recovers from.
-func weather(rnd *rand.Rand) (specs []string) {
+func weather(rnd *rand.Rand, partitions int) (specs []string) {
 	scale := []float64{0.3, 1, 3}[rnd.IntN(3)]
 	p := func(of float64) string { return fmt.Sprintf("p=%.4f", of*scale*(0.5+rnd.Float64())) }
 	all := []func() string{
@@ -82,7 +82,9 @@ func weather(rnd *rand.Rand) (specs []string) {
 		func() string { return "goaway-after:" + p(.005) },
 		func() string { return fmt.Sprintf("stale-end:p=0.5,lag=%d,checks=%d", 1+rnd.IntN(4), 1+rnd.IntN(12)) },
 		func() string { return fmt.Sprintf("intervals:every=%d", 5+rnd.IntN(20)) },
-		func() string { return fmt.Sprintf("internal-every:every=%d", 5+rnd.IntN(20)) },
+		func() string {
+			return fmt.Sprintf("internal-every:table=%s,every=%d", tableOf(rnd.IntN(partitions)), 5+rnd.IntN(20))
+		},
 		func() string { return "drop-connect:" + p(.1) },
 		func() string { return "refuse-create:" + p(.2) },
 		func() string { return "create-lost:" + p(.2) },
@@ -109,6 +111,9 @@ func exactly(rnd *rand.Rand, partitions int) string {
 
 func run(rnd *rand.Rand, s Schedule, n int) Run {
 	r := Run{Upto: 1 + rnd.Int64N(s.Rows), Batch: 1 + rnd.Int64N(8), Follow: one(rnd, 2), Encoder: uint32(1 + n*rnd.IntN(2)%2)}
+	if !one(rnd, 4) {
+		r.Pause = between(rnd, time.Microsecond, time.Millisecond)
+	}
 	if one(rnd, 2) {
 		r.Window = 1 + rnd.IntN(8)
 	}

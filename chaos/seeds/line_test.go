@@ -71,6 +71,7 @@ func (l *line) cut(zombie time.Duration) {
 				c.queue[i].due = c.queue[i].due.Add(zombie)
 			}
 			c.zombie = true
+			_ = c.SetReadDeadline(time.Now()) // nobody hears anything any more
 			c.wake()
 			continue
 		}

@@ -51,10 +51,16 @@ const patience = 7 * 24 * time.Hour
 // askedAtMost bounds the requests of a whole schedule, for what goes on without time passing.
 const askedAtMost = 20_000
 
+// Options are for Play.
+type Options struct {
+	AllEvents bool // are kept, not only the last ones
+	Amnesia   bool // killed processes leave the ledger as they found it: a bug to be found
+}
+
 // player plays one schedule.
 type player struct {
 	s        Schedule
-	all      bool // events
+	opt      Options
 	path     string
 	service  *bufconn.Listener
 	srv      *emulator.Server
@@ -80,8 +86,8 @@ type player struct {
 	failure *Failure          // noticed while a run goes on
 }
 
-// Play plays a schedule and says what came of it. It does not fail t. all keeps all events.
-func Play(t *testing.T, s Schedule, all bool) (o Outcome) {
+// Play plays a schedule and says what came of it. It does not fail t.
+func Play(t *testing.T, s Schedule, opt Options) (o Outcome) {
 	dir, err := folder()
 	if err == nil {
 		defer os.RemoveAll(dir)
@@ -92,8 +98,8 @@ func Play(t *testing.T, s Schedule, all bool) (o Outcome) {
 	}
 	synctest.Test(t, func(*testing.T) {
 		p := &player{
-			s: s, path: filepath.Join(dir, "ledger"), service: bufconn.Listen(64 << 10), all: all,
-			journal: newJournal(all), covered: newCoverage(), seen: histories{of: map[string]*strings.Builder{}},
+			s: s, path: filepath.Join(dir, "ledger"), service: bufconn.Listen(64 << 10), opt: opt,
+			journal: newJournal(opt.AllEvents), covered: newCoverage(), seen: histories{of: map[string]*strings.Builder{}},
 			columns: make([]int, len(s.Partitions)), stored: make([]int64, len(s.Partitions)), probed: true,
 			buried: map[chaos.Dead]bool{}, asked: map[string]int64{}, short: map[string]string{},
 		}

@@ -25,6 +25,9 @@ const (
 	killed  ending = "killed"
 )
 
+// apart is what lies between the beginnings of two partitions.
+const apart = 17 * time.Microsecond
+
 // process is one run of the writer.
 type process struct {
 	p      *player
@@ -40,6 +43,7 @@ type process struct {
 	dead    bool       // nothing counts any more that it does or is told
 	events  int        // that End.At counts
 	image   image      // of the ledger when it died
+	before  *image     // of the ledger when it was opened; nil: nobody asks
 	wrong   error      // why there is none
 	sent    []time.Time
 	creates []time.Time
@@ -57,6 +61,13 @@ func (p *player) runWriter(n int, r Run) (failed []error, how ending, err error)
 	if x.led, err = ledger.Open(p.path, &ledger.Options{SegmentBytes: 64 << 10, Committed: x.committed}); err != nil {
 		return nil, "", err
 	}
+	if p.opt.Amnesia {
+		before, err := imageOf(p.path)
+		if err != nil {
+			return nil, "", errors.Join(err, x.led.Close())
+		}
+		x.before = &before
+	}
 	if x.w, err = committed.Open(x.ctx, x.led, x.options()); err != nil {
 		return nil, "", errors.Join(err, x.led.Close())
 	}
@@ -70,7 +81,10 @@ func (p *player) runWriter(n int, r Run) (failed []error, how ending, err error)
 		defer close(over)
 		var all sync.WaitGroup
 		for i := range failed {
-			all.Go(func() { failed[i] = x.write(i) })
+			all.Go(func() {
+				time.Sleep(time.Duration(i) * apart) // so that each time the same one is first
+				failed[i] = x.write(i)
+			})
 		}
 		all.Wait()
 	}()
@@ -170,6 +184,9 @@ func (x *process) die() {
 		x.p.covered.add("zombie connection", n)
 	}
 	image, err := imageOf(x.p.path)
+	if x.before != nil {
+		image = *x.before
+	}
 	x.mu.Lock()
 	x.image, x.wrong = image, err
 	x.mu.Unlock()
@@ -277,6 +294,7 @@ func (x *process) write(i int) error {
 		}
 		results <- pending{at, to, result}
 		at = to
+		time.Sleep(time.Duration(x.r.Pause))
 	}
 	return part.Drain(x.ctx)
 }

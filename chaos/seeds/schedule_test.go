@@ -9,7 +9,6 @@ import (
 
 	"github.com/eowriter/eowriter/chaos/emulator"
 	"github.com/eowriter/eowriter/chaos/workload"
-	"github.com/eowriter/eowriter/committed"
 )
 
 // Schedule is a scenario. The zero value of a field is the plainest choice.
@@ -47,6 +46,7 @@ type Service struct {
 type Run struct {
 	Upto           int64    // rows that each source has by then
 	Batch          int64    // rows of each append
+	Pause          Duration `json:",omitempty"` // of each source after a batch
 	Window         int      `json:",omitempty"`
 	MaxConnections int      `json:",omitempty"`
 	IdleTimeout    Duration `json:",omitempty"`
@@ -110,9 +110,10 @@ func (d *Duration) UnmarshalText(text []byte) error {
 	return err
 }
 
-func tableOf(partition int) string {
-	return "projects/p/datasets/d/tables/t" + strconv.Itoa(partition)
-}
+const tablePrefix = "projects/p/datasets/d/tables/t"
+
+// tableOf is the table of a partition, which no other writes to.
+func tableOf(partition int) string { return tablePrefix + strconv.Itoa(partition) }
 
 func (s Schedule) shape() workload.Shape {
 	return workload.Shape{Partitions: len(s.Partitions), Rows: s.Rows, BatchRows: s.BatchRows}
@@ -133,8 +134,10 @@ func (s Schedule) check() error {
 		if r.Batch < 1 {
 			return fmt.Errorf("schedule: run %d: batches of %d rows", i, r.Batch)
 		}
-		if r.End.At.Nth > 0 && r.End.At.Step == committed.B4 && r.End.Partition >= len(s.Partitions) {
-			return fmt.Errorf("schedule: run %d ends by partition %d", i, r.End.Partition)
+		for _, rest := range r.Rests {
+			if rest.Partition >= len(s.Partitions) {
+				return fmt.Errorf("schedule: run %d rests for partition %d", i, rest.Partition)
+			}
 		}
 		specs = append(specs[:len(specs):len(specs)], r.Faults...)
 	}
