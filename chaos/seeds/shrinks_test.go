@@ -1,6 +1,7 @@
 package seeds
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -8,35 +9,58 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestShrink shrinks schedules by a judge that takes the third fault of a kind for a failure. If it fails, a failing seed
-// is reported as it is, a hundred faults and runs of which one matters.
+// TestShrink shrinks a schedule by a judge that takes the third fault of a kind for a failure. If it fails, a failing
+// seed is reported as it is, with all its faults and runs of which one matters.
 func TestShrink(t *testing.T) {
 	t.Parallel()
 	const what = "fault error-after"
+	fails := func(s Schedule) bool { return Play(t, s, Options{}).Covered.n[what] >= 3 }
+	s := Generate(1)
+	for seed := uint64(2); len(s.Runs) < 2 || len(s.Partitions) < 2 || !replays(s) || !fails(s); seed++ {
+		s = Generate(seed)
+	}
+	small := shrink(s, 100, fails)
+	require.True(t, fails(small), "%s", text(small))
+	require.Less(t, len(text(small)), len(text(s))/2)
+	require.Equal(t, small, shrink(s, 100, fails), "it is not the same each time")
+
+	file, err := small.save(t.TempDir())
+	require.NoError(t, err)
+	read, err := readSchedule(file)
+	require.NoError(t, err)
+	require.Equal(t, text(small), text(read))
+}
+
+// TestShrinksToTheSmallest gives a judge that looks at the schedule alone: nothing is left that could be left out. If it
+// fails, some part of schedules is never left out.
+func TestShrinksToTheSmallest(t *testing.T) {
+	fails := func(s Schedule) bool {
+		frozen := slices.ContainsFunc(s.Partitions, func(p Partition) bool { return p.Frozen })
+		kills := slices.ContainsFunc(s.Runs, func(r Run) bool { return r.End.Kill && r.Follow })
+		return frozen && kills && strings.Contains(text(s), "error-after:p=") && s.Rows > 4
+	}
 	shrunk := 0
-	for seed := uint64(1); shrunk < 2; seed++ {
+	for seed := range uint64(300) {
 		s := Generate(seed)
-		fails := func(s Schedule) bool { return Play(t, s, Options{}).Covered.n[what] >= 3 }
-		if !replays(s) || len(s.Runs) < 2 || len(s.Partitions) < 2 || !fails(s) {
+		if !fails(s) {
 			continue
 		}
 		shrunk++
-		small := shrink(s, 150, fails)
-		require.True(t, fails(small), "seed %d: %+v", seed, small)
-		require.Less(t, len(text(small)), len(text(s)), "seed %d", seed)
-		require.Len(t, small.Partitions, 1, "seed %d: %+v", seed, small)
-		require.LessOrEqual(t, len(small.Runs), 2, "seed %d: %+v", seed, small)
-		kinds := strings.Count(text(small), "error-after:")
-		require.Equal(t, kinds, strings.Count(text(small), ":table=")+strings.Count(text(small), ":p="), "seed %d keeps other faults: %+v", seed, small)
-
-		// The smallest of all tries is the same each time, and is kept as it is.
-		require.Equal(t, small, shrink(s, 150, fails))
-		file, err := small.save(t.TempDir())
-		require.NoError(t, err)
-		read, err := readSchedule(file)
-		require.NoError(t, err)
-		require.Equal(t, text(small), text(read))
+		small := shrink(s, 10_000, fails)
+		require.Equal(t, []Partition{{Frozen: true}}, small.Partitions, "seed %d", seed)
+		require.EqualValues(t, 5, small.Rows, "seed %d", seed)
+		require.Len(t, small.Runs, 1, "seed %d", seed)
+		require.Equal(t, 1, len(small.Faults)+len(small.Runs[0].Faults), "seed %d", seed)
+		require.Empty(t, small.Runs[0].Rests, "seed %d", seed)
+		require.Empty(t, small.Runs[0].Then, "seed %d", seed)
+		require.Equal(t, Service{Latency: s.Service.Latency, Pace: s.Service.Pace}, small.Service, "seed %d", seed)
+		for _, change := range changes(small) {
+			next := clone(small)
+			change(&next)
+			require.True(t, next.check() != nil || sameAs(small, next) || !fails(next), "seed %d: %s", seed, text(next))
+		}
 	}
+	require.Greater(t, shrunk, 10)
 }
 
 // TestShrinkIsBounded gives a schedule that always fails: nothing is left of it. One that never does again stays as it
