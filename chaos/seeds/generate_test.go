@@ -41,6 +41,12 @@ func service(rnd *rand.Rand) Service {
 		Latency: between(rnd, 100*time.Microsecond, 5*time.Millisecond), Pace: between(rnd, 100*time.Microsecond, 4*time.Millisecond),
 		SoftLimit: one(rnd, 4), AbortFollowers: one(rnd, 3), RowsFirst: one(rnd, 3),
 	}
+	if one(rnd, 4) {
+		v.Latency = between(rnd, 5*time.Millisecond, 300*time.Millisecond)
+	}
+	if one(rnd, 8) {
+		v.Pace = between(rnd, 4*time.Millisecond, 100*time.Millisecond)
+	}
 	if one(rnd, 10) {
 		v.MaxConnections = 1 + rnd.IntN(2)
 	}
@@ -137,6 +143,12 @@ func run(rnd *rand.Rand, s Schedule, n int) Run {
 	}
 	for range rnd.IntN(3) {
 		rest := Rest{Partition: rnd.IntN(len(s.Partitions)), Row: rnd.Int64N(s.Rows), For: silence(rnd), Alter: one(rnd, 5)}
+		if one(rnd, 5) {
+			rest.Reopen, rest.Grace = true, between(rnd, time.Nanosecond, 20*time.Millisecond)
+		}
+		if one(rnd, 3) {
+			rest.For = 0
+		}
 		r.Rests = append(r.Rests, rest)
 	}
 	r.End = end(rnd, len(s.Partitions))
@@ -167,7 +179,7 @@ func end(rnd *rand.Rand, partitions int) End {
 	case 0:
 		return End{} // when all has landed
 	case 1:
-		e.After, e.Grace = between(rnd, time.Millisecond, 300*time.Millisecond), between(rnd, 0, 20*time.Millisecond)
+		e.After, e.Grace = between(rnd, time.Millisecond, 2*time.Second), between(rnd, 0, 20*time.Millisecond)
 	case 2:
 		e.After = between(rnd, time.Millisecond, time.Minute)
 	case 3:

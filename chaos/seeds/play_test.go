@@ -45,8 +45,12 @@ const (
 	broken     chaos.Kind = "not playable" // the test itself could not go on
 )
 
-// patience is how long a run may take without getting stuck, in virtual time.
-const patience = 7 * 24 * time.Hour
+// How long a run may take without being stuck, in virtual time; the last one, without faults, is done as soon as
+// the tables' changes have reached the backends.
+const (
+	patience     = 7 * 24 * time.Hour
+	lastPatience = 10 * time.Minute
+)
 
 // askedAtMost bounds the requests of a whole schedule, for what goes on without time passing.
 const askedAtMost = 20_000
@@ -211,7 +215,7 @@ func (p *player) playRuns() *Failure {
 	return p.verify(last, true)
 }
 
-// settle waits until all that dead processes wrote has arrived.
+// settle waits until all that was written in earlier runs has arrived.
 func (p *player) settle() {
 	for _, l := range p.lines {
 		for l.late() > 0 {

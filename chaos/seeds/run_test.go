@@ -56,7 +56,7 @@ func (p *player) runWriter(n int, r Run) (failed []error, how ending, err error)
 	x := &process{p: p, r: r, line: newLine(p.service, time.Duration(p.s.Service.Latency)), died: make(chan struct{}),
 		sent: make([]time.Time, len(p.s.Partitions)), creates: make([]time.Time, len(p.s.Partitions)), active: map[int]bool{}}
 	p.lines = append(p.lines, x.line)
-	x.ctx, x.cancel = context.WithTimeout(context.Background(), patience+r.silent())
+	x.ctx, x.cancel = context.WithTimeout(context.Background(), p.patience(n)+r.silent())
 	defer x.cancel()
 	if x.led, err = ledger.Open(p.path, &ledger.Options{SegmentBytes: 64 << 10, Committed: x.committed}); err != nil {
 		return nil, "", err
@@ -93,6 +93,14 @@ func (p *player) runWriter(n int, r Run) (failed []error, how ending, err error)
 	p.journal.note("run %d has ended: %s", n, how)
 	p.covered.count("run " + string(how))
 	return failed, how, err
+}
+
+// patience is how long a run may take, beside silences.
+func (p *player) patience(run int) time.Duration {
+	if run == len(p.s.Runs) {
+		return lastPatience
+	}
+	return patience
 }
 
 // silent is how long sources are silent at most.
@@ -241,31 +249,10 @@ func (x *process) options() committed.Options {
 // write offers the rest of a partition's source and waits until it has landed.
 func (x *process) write(i int) error {
 	src := x.p.s.source(i, x.r.Encoder)
-	table := workload.TableSchema()
-	if x.r.Follow {
-		table = x.p.schema(i)
-	}
-	schema, err := committed.NewSchema(tableOf(i), table, nil)
+	part, at, err := x.open(i, src)
 	if err != nil {
 		return err
 	}
-	cfg := committed.PartitionConfig{Table: tableOf(i), Name: workload.Name(i), Schema: schema, Encoder: src.Encoder, MaxDead: x.p.s.Rows}
-	if !x.p.s.Partitions[i].Frozen {
-		cfg.Replay = src.Replay
-	}
-	part, err := x.w.Partition(x.ctx, cfg)
-	if err != nil {
-		return err
-	}
-	at, err := workload.RowsAt(part.Position())
-	if err != nil {
-		return err
-	}
-	x.p.journal.note("p%d is open at row %d", i, at)
-	x.heard(func(p *player) {
-		p.history.Resumed = append(p.history.Resumed, chaos.Resumed{Partition: workload.Name(i), At: at, Stored: p.stored[i]})
-	})
-
 	results := make(chan pending, x.p.s.Rows+1)
 	var waiting sync.WaitGroup
 	waiting.Go(func() {
@@ -278,12 +265,15 @@ func (x *process) write(i int) error {
 	rests := x.r.restsOf(i)
 	for upto := min(x.r.Upto, x.p.s.Rows); at < upto; {
 		for len(rests) > 0 && rests[0].Row <= at {
-			if err := x.rest(part, rests[0]); err != nil {
+			if part, at, err = x.rest(part, at, src, rests[0]); err != nil {
 				return err
 			}
 			rests = rests[1:]
 		}
 		to := min(at+x.r.Batch, upto)
+		if at == to {
+			break
+		}
 		b := src.Batch(at, to)
 		if x.r.Follow {
 			b.Schema = part.Schema()
@@ -297,6 +287,32 @@ func (x *process) write(i int) error {
 		time.Sleep(time.Duration(x.r.Pause))
 	}
 	return part.Drain(x.ctx)
+}
+
+// open opens a partition and says at which row it is.
+func (x *process) open(i int, src workload.Source) (*committed.Partition, int64, error) {
+	table := workload.TableSchema()
+	if x.r.Follow {
+		table = x.p.schema(i)
+	}
+	schema, err := committed.NewSchema(tableOf(i), table, nil)
+	if err != nil {
+		return nil, 0, err
+	}
+	cfg := committed.PartitionConfig{Table: tableOf(i), Name: workload.Name(i), Schema: schema, Encoder: src.Encoder, MaxDead: x.p.s.Rows}
+	if !x.p.s.Partitions[i].Frozen {
+		cfg.Replay = src.Replay
+	}
+	part, err := x.w.Partition(x.ctx, cfg)
+	if err != nil {
+		return nil, 0, err
+	}
+	at, err := workload.RowsAt(part.Position())
+	x.p.journal.note("p%d is open at row %d", i, at)
+	x.heard(func(p *player) {
+		p.history.Resumed = append(p.history.Resumed, chaos.Resumed{Partition: workload.Name(i), At: at, Stored: p.stored[i]})
+	})
+	return part, at, err
 }
 
 type pending struct {
@@ -350,16 +366,38 @@ func (r Run) restsOf(i int) (rests []Rest) {
 	return rests
 }
 
-// rest is a source's silence.
-func (x *process) rest(part *committed.Partition, r Rest) error {
+// rest is what a source does instead of offering rows. It returns the partition and its row, which are others if it was
+// opened again.
+func (x *process) rest(part *committed.Partition, at int64, src workload.Source, r Rest) (*committed.Partition, int64, error) {
 	if r.Alter {
 		if err := x.p.alter(r.Partition); err != nil {
-			return err
+			return nil, 0, err
+		}
+		if x.r.Follow {
+			if _, err := part.Refresh(x.ctx); err != nil {
+				return nil, 0, err
+			}
 		}
 	}
-	if r.For == 0 {
-		return nil
+	if r.Reopen {
+		x.p.covered.count("partition opened again")
+		grace, cancel := context.WithTimeout(x.ctx, time.Duration(r.Grace))
+		err := part.Close(grace)
+		cancel()
+		x.p.journal.note("p%d is closed: %v", r.Partition, err)
+		if part, at, err = x.open(r.Partition, src); err != nil {
+			return nil, 0, err
+		}
 	}
+	if r.For > 0 {
+		if err := x.silent(part, r); err != nil {
+			return nil, 0, err
+		}
+	}
+	return part, at, nil
+}
+
+func (x *process) silent(part *committed.Partition, r Rest) error {
 	x.p.journal.note("p%d is silent for %v", r.Partition, time.Duration(r.For))
 	t := time.NewTimer(time.Duration(r.For))
 	defer t.Stop()

@@ -68,6 +68,8 @@ type Rest struct {
 	Row       int64    // before the first batch that begins at this row or later
 	For       Duration `json:",omitempty"`
 	Alter     bool     `json:",omitempty"` // the table gets one more column then
+	Reopen    bool     `json:",omitempty"` // the partition is closed then, and opened again
+	Grace     Duration `json:",omitempty"` // of that closing
 }
 
 // End says how a run ends, if not all has landed before: then it is closed.
