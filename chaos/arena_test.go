@@ -34,11 +34,10 @@ type arena struct {
 	t      testing.TB
 	srv    *emulator.Server
 	script workload.Script // of the next run
-	told   []chaos.Told
+	log    *workload.Log
+	seen   *workload.Witness
 
-	stored    map[string]int64           // rows that results said are durable
-	reasons   map[string][]ledger.Reason // why streams were sealed
-	forgotten map[string]bool            // partitions that were written from the start again: see expect
+	forgotten map[string]bool // partitions that were written from the start again: see expect
 
 	onAppend atomic.Pointer[func(emulator.Request)]
 	onNote   func(workload.Note) // told of each note of a run here, in its order; may be nil
@@ -50,20 +49,25 @@ type arena struct {
 
 func newArena(t testing.TB, s workload.Script, opt emulator.Options) *arena {
 	s.Shape = shape
-	a := &arena{t: t, script: s, stored: map[string]int64{},
-		reasons: map[string][]ledger.Reason{}, forgotten: map[string]bool{}}
+	a := &arena{t: t, script: s, log: workload.NewLog(), forgotten: map[string]bool{}}
 	opt.Tables = map[string]*storagepb.TableSchema{workload.Table: workload.TableSchema()}
+	dir := folder(t)
+	var err error
+	a.script.Record = filepath.Join(dir, "record")
+	a.seen, err = workload.NewWitness(a.script.Record)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = a.seen.Close() })
 	opt.OnAppend = func(r emulator.Request) {
+		a.seen.Append(r)
 		if f := a.onAppend.Load(); f != nil {
 			(*f)(r)
 		}
 	}
-	var err error
 	a.srv, err = emulator.Start(opt)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = a.srv.Close() })
 	a.script.Endpoint = a.srv.Addr()
-	a.script.Ledger = filepath.Join(folder(t), "test.ledger")
+	a.script.Ledger = filepath.Join(dir, "test.ledger")
 	if a.script.Upto == 0 {
 		a.script.Upto = sourceEnd
 	}
@@ -90,16 +94,14 @@ func (a *arena) crash(at workload.Point) {
 	} else {
 		s.Kill = at
 	}
-	var notes []workload.Note
 	killed, err := s.Child([]string{os.Args[0]}, func(p *os.Process, exited <-chan struct{}) {
 		a.mu.Lock()
 		defer a.mu.Unlock()
 		a.proc, a.exited = p, exited
-	}, func(n workload.Note) { notes = append(notes, n) })
+	}, a.log.Add)
 	a.onAppend.Store(nil)
 	require.NoError(a.t, err, "the child that was to die at %v", at)
 	require.True(a.t, killed, "the child ended without having reached %v", at)
-	a.learn(notes)
 }
 
 // killAtApply has the service kill the child at B4: when it has an append in hand,
@@ -107,7 +109,7 @@ func (a *arena) crash(at workload.Point) {
 func (a *arena) killAtApply(at workload.Point) {
 	var n atomic.Int64
 	kill := func(r emulator.Request) {
-		if r.Offset >= probeOffset || n.Add(1) != int64(at.Nth) {
+		if r.Offset >= workload.ProbeOffset || n.Add(1) != int64(at.Nth) {
 			return
 		}
 		if !at.Done {
@@ -122,51 +124,32 @@ func (a *arena) killAtApply(at workload.Point) {
 	a.onAppend.Store(&kill)
 }
 
-// probeOffset is where probes are, and no rows.
-const probeOffset = 1 << 62
-
 // run runs the writer here and returns why partitions stopped.
 func (a *arena) run() map[string]error {
-	ctx, cancel := context.WithTimeout(context.Background(), workload.ChildTime)
+	ctx, cancel := context.WithTimeout(context.Background(), workload.RunTime)
 	defer cancel()
-	var mu sync.Mutex // guards notes
-	var notes []workload.Note
+	var mu sync.Mutex // guards log and onNote
 	failed := a.script.Run(ctx, a.srv.ClientOptions(), func(n workload.Note) {
 		mu.Lock()
 		defer mu.Unlock()
-		notes = append(notes, n)
+		a.log.Add(n)
 		if a.onNote != nil {
 			a.onNote(n)
 		}
 	})
 	require.NoError(a.t, ctx.Err(), "the run hung: %v", failed)
 	require.NoError(a.t, failed[""])
-	a.learn(notes)
 	return failed
-}
-
-// learn adds what a run told.
-func (a *arena) learn(notes []workload.Note) {
-	for _, n := range notes {
-		switch n.Kind {
-		case workload.Resumed:
-			require.GreaterOrEqual(a.t, n.From, a.stored[n.Partition], "partition %s resumes before rows that were stored", n.Partition)
-		case workload.Stored:
-			a.stored[n.Partition] = n.To
-		case workload.Landed, workload.Found:
-			a.told = append(a.told, chaos.Told{Partition: n.Partition, From: n.From, To: n.To, Stream: n.Stream, Offset: n.Offset})
-		case workload.Sealed:
-			a.reasons[n.Partition] = append(a.reasons[n.Partition], ledger.Reason(n.Reason))
-		}
-	}
 }
 
 // history is what happened so far.
 func (a *arena) history() chaos.History {
 	h := chaos.History{
-		Input: map[string]int64{}, Table: tableRows(a.t, a.srv), Told: a.told,
+		Input: map[string]int64{}, Table: tableRows(a.t, a.srv),
 		Positions: map[string]int64{}, Epochs: map[string]uint64{},
 	}
+	a.log.AddTo(&h)
+	require.NoError(a.t, a.seen.AddTo(&h))
 	for _, p := range partitions {
 		h.Input[p] = sourceEnd
 	}

@@ -21,7 +21,7 @@ func (a *arena) copyLedger() string {
 // as a backup program does, with the companion file of the copy or without.
 func (a *arena) restore(from string, companion bool) {
 	a.copyFiles(from, a.script.Ledger, companion)
-	clear(a.stored) // of the time after the copy
+	a.log.Restored()
 }
 
 // copyFiles copies a ledger over another, or to where there is none.
@@ -73,16 +73,14 @@ func (a *arena) copyFile(from, to string) {
 // use has the next runs work with another ledger.
 func (a *arena) use(path string) {
 	a.script.Ledger = path
-	clear(a.stored)
+	a.log.Restored()
 }
 
 // move puts the ledger into another place, as a move to another disk does: the file
 // is a new one, and the old one is gone.
 func (a *arena) move() {
 	from := a.script.Ledger
-	stored := a.stored
 	a.script.Ledger = a.copyLedger()
-	a.stored = stored // still holds: this is no copy of an earlier time
 	for _, suffix := range []string{"", ".incarnation", ".segments"} {
 		require.NoError(a.t, os.RemoveAll(from+suffix))
 	}

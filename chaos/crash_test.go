@@ -131,7 +131,7 @@ func testCrash(t *testing.T, c circumstance, at workload.Point, frozen bool) {
 	}
 	require.Empty(t, a.run())
 	if c.reason != 0 {
-		require.Contains(t, slices.Concat(slices.Collect(maps.Values(a.reasons))...), c.reason)
+		require.Contains(t, slices.Concat(slices.Collect(maps.Values(a.log.Reasons))...), c.reason)
 	}
 	a.requireComplete()
 }

@@ -72,7 +72,7 @@ func TestForeignDeed(t *testing.T) {
 				var n atomic.Int64
 				var victim string // set by the goroutine of one append; read after the run
 				hook := func(r emulator.Request) {
-					if r.Offset < probeOffset && n.Add(1) == 20 {
+					if r.Offset < workload.ProbeOffset && n.Add(1) == 20 {
 						victim = r.Stream
 						if err := deed.do(a.srv, r.Stream); err != nil {
 							t.Error(err)

@@ -117,7 +117,7 @@ func TestMove(t *testing.T) {
 			a.loseAnswers()
 			require.True(t, a.runAs(a.expect(true)))
 			for _, p := range known {
-				require.Contains(t, a.reasons[p.Key.Name], ledger.TakeOver)
+				require.Contains(t, a.log.Reasons[p.Key.Name], ledger.TakeOver)
 			}
 			a.requireComplete()
 		})

@@ -307,6 +307,7 @@ func (m *Machine) resolve(to uint64) {
 		m.part.Dead += int64(len(it.Dead))
 		m.do(Action{Kind: Landed, Batch: it.batch, Ack: Ack{
 			Stream: m.part.Stream, Epoch: m.part.Epoch, Offset: it.Start, Rows: it.Of, Dead: len(it.Dead), Duplicate: it.duplicate,
+			Unskipped: it.Skip != "",
 		}})
 	}
 }

@@ -23,8 +23,8 @@ import (
 // childVariable holds the script of a child process.
 const childVariable = "EOWRITER_CHAOS_CHILD"
 
-// ChildTime bounds a run; it is far more than any needs.
-const ChildTime = 30 * time.Second
+// RunTime is what bounds a run where nothing else is said: far more than a short one needs.
+const RunTime = 30 * time.Second
 
 // IsChild says that this process was started by Script.Child, and so must do nothing
 // but exit with what ChildMain returns.
@@ -36,8 +36,7 @@ func IsChild() bool { return os.Getenv(childVariable) != "" }
 func ChildMain() int {
 	var s Script
 	if err := json.Unmarshal([]byte(os.Getenv(childVariable)), &s); err != nil {
-		fmt.Fprintln(os.Stderr, "read the script:", err)
-		return 2
+		die("read the script", err)
 	}
 	pipe := os.NewFile(3, "notes")
 	tell := func(n Note) {
@@ -46,11 +45,14 @@ func ChildMain() int {
 			_, err = pipe.Write(append(line, '\n')) // one write: whole, also if we die right after it
 		}
 		if err != nil {
-			fmt.Fprintln(os.Stderr, "tell:", err)
-			os.Exit(2)
+			die("tell", err)
 		}
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), ChildTime)
+	limit := s.Limit
+	if limit == 0 {
+		limit = RunTime
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	status := 0
 	for partition, err := range s.Run(ctx, endpoint(s.Endpoint), tell) {

@@ -25,13 +25,22 @@ type Script struct {
 	Age      time.Duration // Options.StreamAge
 	Rests    []int64       // rows before which the source falls silent until the stream was replaced
 	Kill     Point         // where a child dies
+
+	Window  int           // Options.WindowRequests; 0: 4
+	Timeout time.Duration // Options.AnswerTimeout and CallTimeout; 0: the defaults
+	Limit   time.Duration // of a child's run; 0: 30 s, far more than a short one needs
+	Record  string        // file to which commits are recorded, for a Witness; "": none
+
+	// Pushy offers some batches where they must be refused, before they are offered
+	// properly: out of order, or with no time to wait for room.
+	Pushy bool
 }
 
 // Run does what the script says and returns why partitions stopped: none when all
 // has landed. Under "" is what concerns no partition alone. tell is called by several
 // goroutines.
 func (s Script) Run(ctx context.Context, opts []option.ClientOption, tell func(Note)) map[string]error {
-	led, err := ledger.Open(s.Ledger, &ledger.Options{SegmentBytes: 64 << 10})
+	led, err := s.openLedger()
 	if err != nil {
 		return map[string]error{"": err}
 	}
@@ -44,11 +53,13 @@ func (s Script) Run(ctx context.Context, opts []option.ClientOption, tell func(N
 	var mu sync.Mutex // guards failed
 	failed := map[string]error{}
 	fail := func(partition string, err error) {
+		if err == nil {
+			return
+		}
+		tell(Note{Kind: Stopped, Partition: partition, Cause: CauseOf(err), Text: err.Error()})
 		mu.Lock()
 		defer mu.Unlock()
-		if err != nil && failed[partition] == nil {
-			failed[partition] = err
-		}
+		failed[partition] = err
 	}
 	var wg, opening sync.WaitGroup // nothing is offered before every partition is open or has failed
 	opening.Add(s.Partitions)
@@ -58,7 +69,8 @@ func (s Script) Run(ctx context.Context, opts []option.ClientOption, tell func(N
 			opening.Done()
 			opening.Wait()
 			if err == nil {
-				err = s.write(ctx, p, i, rotated, tell)
+				w := writing{script: s, i: i, p: p, rotated: rotated, tell: tell, open: make(chan pending, s.Rows/s.BatchRows+1)}
+				err = w.run(ctx)
 			}
 			fail(Name(i), err)
 		})
@@ -71,25 +83,55 @@ func (s Script) Run(ctx context.Context, opts []option.ClientOption, tell func(N
 	return failed
 }
 
+// openLedger opens the ledger, recording what it makes durable if that is wanted.
+func (s Script) openLedger() (*ledger.Ledger, error) {
+	opt := &ledger.Options{SegmentBytes: 64 << 10}
+	if s.Record == "" {
+		return ledger.Open(s.Ledger, opt)
+	}
+	r, err := newRecorder(s.Record)
+	if err != nil {
+		return nil, err
+	}
+	opt.Committed = r.committed
+	led, err := ledger.Open(s.Ledger, opt)
+	if err == nil {
+		err = r.open(led)
+	}
+	return led, err
+}
+
 func (s Script) options(opts []option.ClientOption, rotated *rotations, tell func(Note)) committed.Options {
 	k := killer{at: s.Kill}
+	settlers := map[string]*settler{}
+	for _, p := range s.Names() {
+		settlers[p] = &settler{sent: map[int64]bool{}}
+	}
+	window := s.Window
+	if window == 0 {
+		window = 4
+	}
 	return committed.Options{
-		ClientOptions: opts, WindowRequests: 4, StreamAge: s.Age,
+		ClientOptions: opts, WindowRequests: window, StreamAge: s.Age,
+		AnswerTimeout: s.Timeout, CallTimeout: s.Timeout,
 		Backoff:    retry.Policy{Initial: time.Millisecond, Max: 4 * time.Millisecond, Multiplier: 2},
 		CreateRate: 1e6, CreateBurst: 1e6,
 		Events: committed.Events{
 			Step: func(e committed.StepEvent) {
 				k.step(e)
+				settlers[e.Key.Name].step(e)
 				if e.Step == committed.R5 && e.Done {
 					rotated.happened(e.Key.Name)
 				}
 			},
-			Sent: func(key ledger.Key, in ledger.Intent, _ bool) {
+			Sent: func(key ledger.Key, in ledger.Intent, again bool) {
+				settlers[key.Name].sent[in.Start] = again
 				tell(Note{Kind: Sent, Partition: key.Name, Offset: in.Start})
 			},
 			Landed: func(key ledger.Key, ack committed.Ack) {
+				how := settlers[key.Name].landed(ack)
 				if ack.Rows > 0 {
-					tell(Note{Kind: Found, Partition: key.Name, Stream: ack.Stream, Offset: ack.Offset})
+					tell(Note{Kind: Found, Partition: key.Name, Stream: ack.Stream, Offset: ack.Offset, Settled: how})
 				}
 			},
 			Sealed: func(key ledger.Key, _ uint64, seal ledger.Seal) {
@@ -115,91 +157,4 @@ func (s Script) open(ctx context.Context, w *committed.Writer, i int) (*committe
 // Source is what the script writes to partition i.
 func (s Script) Source(i int) Source {
 	return Source{Shape: s.Shape, Partition: i, Dirty: s.Dirty, Encoder: max(s.Encoder, 1)}
-}
-
-// write offers the rest of a partition's source and waits until it has landed.
-func (s Script) write(ctx context.Context, p *committed.Partition, i int, rotated *rotations, tell func(Note)) error {
-	at, err := RowsAt(p.Position())
-	if err != nil {
-		return err
-	}
-	tell(Note{Kind: Resumed, Partition: Name(i), From: at})
-
-	type pending struct {
-		from, to int64
-		result   *committed.Result
-	}
-	open := make(chan pending, s.Rows/s.BatchRows+1)
-	var waiting sync.WaitGroup
-	waiting.Go(func() {
-		for b := range open {
-			n := Note{Kind: Stored, Partition: Name(i), From: b.from, To: b.to}
-			if b.result.Stored(ctx) == nil {
-				tell(n)
-			}
-			if ack, err := b.result.Wait(ctx); err == nil {
-				n.Kind, n.Stream, n.Offset = Landed, ack.Stream, ack.Offset
-				if ack.Rows == 0 {
-					n.Stream = "" // its rows are dead: there is no place
-				}
-				tell(n)
-			}
-		}
-	})
-	defer waiting.Wait()
-	defer close(open)
-	for at < s.Upto {
-		for _, rest := range s.Rests {
-			if rest != at {
-				continue
-			}
-			if err := rotated.wait(ctx, p); err != nil {
-				return err
-			}
-		}
-		to := min(at+s.BatchRows, s.Upto)
-		r, err := p.Append(ctx, s.Source(i).Batch(at, to))
-		if err != nil {
-			return err
-		}
-		open <- pending{at, to, r}
-		at = to
-	}
-	return p.Drain(ctx)
-}
-
-// rotations lets the source of a partition wait until its stream was replaced.
-type rotations struct {
-	mu   sync.Mutex // guards next
-	next map[string]chan struct{}
-}
-
-func newRotations(partitions []string) *rotations {
-	r := &rotations{next: map[string]chan struct{}{}}
-	for _, p := range partitions {
-		r.next[p] = make(chan struct{})
-	}
-	return r
-}
-
-func (r *rotations) happened(partition string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	close(r.next[partition])
-	r.next[partition] = make(chan struct{})
-}
-
-// wait waits for the partition's next R5.
-func (r *rotations) wait(ctx context.Context, p *committed.Partition) error {
-	r.mu.Lock()
-	next := r.next[p.Key().Name]
-	r.mu.Unlock()
-	select {
-	case <-next:
-		return nil
-	case <-p.Stopped():
-		return p.Err()
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
