@@ -84,6 +84,10 @@ func (p *player) doubts(part ledger.Partition, open []ledger.Intent, e *expectat
 		e.may = map[error]bool{e.must: true}
 		return
 	}
+	if part.Resolution != nil { // a person has said what has landed, which does not count elsewhere
+		e.may[committed.ErrInDoubt] = e.may[committed.ErrInDoubt] || p.moved
+		return
+	}
 	expired := p.expired(part.Stream)
 	rows := int64(0)
 	for _, in := range open {

@@ -153,11 +153,15 @@ func run(rnd *rand.Rand, s Schedule, n int) Run {
 	}
 	r.End = end(rnd, len(s.Partitions))
 	for range rnd.IntN(3) {
-		switch rnd.IntN(5) {
-		case 0:
+		switch rnd.IntN(10) {
+		case 0, 1:
 			r.Then = append(r.Then, Then{What: Move})
-		case 1:
+		case 2, 3:
 			r.Then = append(r.Then, Then{What: Alter})
+		case 4:
+			r.Then = append(r.Then, Then{What: Resolve})
+		case 5:
+			r.Then = append(r.Then, Then{What: Skip})
 		default:
 			r.Then = append(r.Then, Then{What: Silence, For: silence(rnd)})
 		}

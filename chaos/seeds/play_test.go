@@ -211,6 +211,17 @@ func (p *player) playRuns() *Failure {
 	if f := p.playRun(last, Run{Upto: p.s.Rows, Batch: p.s.BatchRows, Follow: true}); f != nil {
 		return f
 	}
+	if !p.restored {
+		// What is in doubt lands, too, when a person has said what of it is there.
+		switch n, err := p.resolve(); {
+		case err != nil:
+			return &Failure{broken, last, err.Error()}
+		case n > 0:
+			if f := p.playRun(last, Run{Upto: p.s.Rows, Batch: p.s.BatchRows}); f != nil {
+				return f
+			}
+		}
+	}
 	p.settle()
 	return p.verify(last, true)
 }
@@ -275,6 +286,14 @@ func (p *player) then(t Then) error {
 				return err
 			}
 		}
+	case Resolve:
+		if p.restored {
+			return nil // what has landed is not what this ledger knows of
+		}
+		_, err := p.resolve()
+		return err
+	case Skip:
+		return p.skip()
 	case Move:
 		to := p.path + "+"
 		p.moved = true

@@ -94,6 +94,8 @@ type What string
 const (
 	Silence What = "silence" // nothing, for some time
 	Alter   What = "alter"   // each table gets one more column
+	Resolve What = "resolve" // a person says what has landed of the streams that are in doubt
+	Skip    What = "skip"    // a person gives up the oldest open batch of each partition
 	Move    What = "move"    // the ledger is moved to another file
 	Keep    What = "keep"    // a copy of the ledger is put aside
 	Restore What = "restore" // that copy is put back in its place
