@@ -2,6 +2,7 @@ package seeds
 
 import (
 	"fmt"
+	"hash/fnv"
 	"math/rand/v2"
 	"time"
 
@@ -26,6 +27,13 @@ func Generate(seed uint64) Schedule {
 		restore(draw(seed, "restore", 0), &s)
 	}
 	return s
+}
+
+// draw returns random numbers for one purpose, the same in each run.
+func draw(seed uint64, purpose string, ordinal int64) *rand.Rand {
+	h := fnv.New64a()
+	_, _ = fmt.Fprintf(h, "%s %d", purpose, ordinal)
+	return rand.New(rand.NewPCG(seed, h.Sum64()))
 }
 
 // one says yes once in n times.

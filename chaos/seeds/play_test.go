@@ -2,8 +2,6 @@ package seeds
 
 import (
 	"fmt"
-	"hash/fnv"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -17,7 +15,6 @@ import (
 	"github.com/eowriter/eowriter/chaos/emulator"
 	"github.com/eowriter/eowriter/chaos/workload"
 	"github.com/eowriter/eowriter/ledger"
-	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/test/bufconn"
 )
 
@@ -164,29 +161,6 @@ func (p *player) start() error {
 	return err
 }
 
-// schema is the present one of a partition's table.
-func (p *player) schema(partition int) *storagepb.TableSchema {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	s := workload.TableSchema()
-	for i := range p.columns[partition] {
-		s.Fields = append(s.Fields, &storagepb.TableFieldSchema{
-			Name: fmt.Sprint("more", i), Type: storagepb.TableFieldSchema_STRING, Mode: storagepb.TableFieldSchema_NULLABLE,
-		})
-	}
-	return s
-}
-
-// alter gives a partition's table one more column.
-func (p *player) alter(partition int) error {
-	p.mu.Lock()
-	p.columns[partition]++
-	p.mu.Unlock()
-	p.journal.note("table %d gets a column", partition)
-	p.covered.count("table altered")
-	return p.srv.AlterTable(tableOf(partition), p.schema(partition))
-}
-
 func (p *player) playRuns() *Failure {
 	for n, r := range p.s.Runs {
 		for _, spec := range r.Faults {
@@ -268,174 +242,6 @@ func (p *player) fail(kind chaos.Kind, format string, args ...any) {
 	if p.failure == nil {
 		p.failure = f
 	}
-}
-
-// then is what happens between two runs.
-func (p *player) then(t Then) error {
-	p.journal.note("%s %v", t.What, time.Duration(t.For))
-	switch t.What {
-	case Silence:
-		if !p.probed && time.Duration(t.For) > p.ttl()/4 {
-			return nil // see keepable
-		}
-		p.covered.count("silence between runs")
-		time.Sleep(time.Duration(t.For))
-	case Alter:
-		for i := range p.s.Partitions {
-			if err := p.alter(i); err != nil {
-				return err
-			}
-		}
-	case Resolve:
-		if p.restored {
-			return nil // what has landed is not what this ledger knows of
-		}
-		_, err := p.resolve()
-		return err
-	case Skip:
-		return p.skip()
-	case Move:
-		to := p.path + "+"
-		p.moved = true
-		p.covered.count("ledger moved")
-		if err := move(p.path, to); err != nil {
-			return err
-		}
-		p.path = to
-	case Keep:
-		return p.keep()
-	case Restore:
-		if p.kept == nil || time.Since(p.keptAt) > p.ttl()/4 {
-			return nil
-		}
-		return p.restore()
-	default:
-		return fmt.Errorf("nobody knows what %q is", t.What)
-	}
-	return nil
-}
-
-// keep puts a copy of the ledger aside, if one may go back to it without running into what ARCHITECTURE.md
-// says is not excluded: one that does not know each partition, or, when it is restored, is older than a
-// stream that has expired.
-func (p *player) keep() error {
-	led, err := workload.ReadLedger(p.path)
-	if err != nil || len(led.Partitions) < len(p.s.Partitions) {
-		return err
-	}
-	i, err := readImage(p.path)
-	p.kept, p.keptAt = &i, time.Now()
-	return err
-}
-
-// restore puts the copy back. The dead letters of the ledger that was there are gone with it.
-func (p *player) restore() error {
-	led, err := workload.ReadLedger(p.path)
-	if err != nil {
-		return err
-	}
-	h := chaos.History{Positions: map[string]int64{}, Epochs: map[string]uint64{}}
-	if err := led.AddTo(&h); err != nil {
-		return err
-	}
-	for _, d := range h.Dead {
-		p.buried[d] = true
-	}
-	p.covered.count("ledger restored")
-	p.settle()
-	p.restored, p.moved, p.probed = true, true, false
-	p.mu.Lock()
-	clear(p.stored)
-	p.history.Resumed = nil
-	p.mu.Unlock()
-	return p.kept.writeTo(p.path)
-}
-
-func (p *player) ttl() time.Duration {
-	if p.s.Service.StreamTTL > 0 {
-		return time.Duration(p.s.Service.StreamTTL)
-	}
-	return 3 * 24 * time.Hour
-}
-
-// draw returns random numbers for one purpose, the same in each run.
-func draw(seed uint64, purpose string, ordinal int64) *rand.Rand {
-	h := fnv.New64a()
-	_, _ = fmt.Fprintf(h, "%s %d", purpose, ordinal)
-	return rand.New(rand.NewPCG(seed, h.Sum64()))
-}
-
-// probeOffset is where probes are, and no rows.
-const probeOffset = 1 << 62
-
-// asks is called by the service for each request, and takes the time that the service needs for it.
-func (p *player) asks(r emulator.Request) {
-	name := p.nameOf(r.Stream)
-	p.mu.Lock()
-	ordinal := p.asked[r.Stream]
-	p.asked[r.Stream]++
-	if r.Offset < probeOffset {
-		p.history.Requests = append(p.history.Requests, chaos.Request{Stream: r.Stream, Offset: r.Offset, Rows: r.Rows, Durable: len(p.history.Bound)})
-	}
-	p.total++
-	total, x := p.total, p.process
-	p.mu.Unlock()
-	if total == askedAtMost {
-		p.fail(stuck, "the service was asked %d times", total)
-		x.die()
-	}
-	p.journal.note("service: %s is asked for %d rows at %s", name, r.Rows, offsetText(r.Offset))
-	if pace := int64(p.s.Service.Pace); pace > 0 {
-		time.Sleep(time.Duration(1 + draw(p.s.Seed, name, ordinal).Int64N(pace)))
-	}
-	x.applies(r, false)
-}
-
-// answers is called by the service with each answer.
-func (p *player) answers(r emulator.Request, resp *storagepb.AppendRowsResponse, err error) {
-	name := p.nameOf(r.Stream)
-	answer := "landed"
-	switch {
-	case err != nil:
-		answer = "ends with " + status.Code(err).String()
-	case resp.GetError() != nil:
-		answer = status.FromProto(resp.GetError()).Code().String()
-	case resp.GetUpdatedSchema() != nil:
-		answer = "landed, with a schema"
-	}
-	p.journal.note("service: %s at %s: %s", name, offsetText(r.Offset), answer)
-	p.seen.note(name, "%d rows at %s: %s", r.Rows, offsetText(r.Offset), answer)
-	p.mu.Lock()
-	x := p.process
-	p.mu.Unlock()
-	if err == nil && resp.GetError() == nil {
-		x.applies(r, true)
-	}
-}
-
-func offsetText(offset int64) string {
-	if offset >= probeOffset {
-		return "the probe's offset"
-	}
-	return fmt.Sprint(offset)
-}
-
-// nameOf is a short name for a stream, the same in each play: its table and its ordinal there.
-func (p *player) nameOf(stream string) string {
-	p.mu.Lock()
-	name := p.short[stream]
-	p.mu.Unlock()
-	if name != "" {
-		return name
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for i := range p.s.Partitions {
-		for n, st := range p.srv.Streams(tableOf(i)) {
-			p.short[st.Name] = fmt.Sprintf("%s/%d", workload.Name(i), n-1) // the first is the default stream
-		}
-	}
-	return p.short[stream]
 }
 
 // bind notes what is bound. p.mu is held, or nothing runs.
