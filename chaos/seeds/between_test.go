@@ -76,13 +76,13 @@ func (p *player) restore() error {
 	if err := led.AddTo(&h); err != nil {
 		return err
 	}
-	for _, d := range h.Dead {
-		p.buried[d] = true
-	}
 	p.covered.count("ledger restored")
 	p.settle()
 	p.restored, p.moved, p.probed = true, true, false
 	p.mu.Lock()
+	for _, d := range h.Dead {
+		p.buried[d] = true
+	}
 	clear(p.stored)
 	p.history.Resumed = nil
 	p.mu.Unlock()

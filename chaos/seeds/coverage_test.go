@@ -57,7 +57,7 @@ func mustHappen() []string {
 		waits[recovery.Backoff], waits[recovery.Lag], waits[recovery.Propagation], createWait,
 		answerTimeout, idleByWriter, idleByService, expiredIdle, yielded,
 		"ambiguous answer settled", "replay", "zombie connection", "table altered", "schema followed", "silence between runs",
-		"ledger moved", "ledger restored", "doubt resolved", "batch skipped", "partition opened again",
+		"ledger moved", "ledger restored", "doubt resolved", "batch skipped", "partition opened again", "letters delivered", "partition retired", "rows of somebody else",
 	}
 	for _, k := range emulator.KindList() {
 		all = append(all, "fault "+string(k.Kind))

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"math/rand/v2"
+	"strings"
 	"time"
 
 	"github.com/eowriter/eowriter/chaos/emulator"
@@ -25,6 +26,11 @@ func Generate(seed uint64) Schedule {
 	}
 	if rnd.IntN(12) == 0 {
 		restore(draw(seed, "restore", 0), &s)
+	}
+	if rnd.IntN(4) == 0 {
+		for n := range 1 + rnd.IntN(2) {
+			s.Retire = append(s.Retire, end(draw(seed, "retire", int64(n)), len(s.Partitions)))
+		}
 	}
 	return s
 }
@@ -94,7 +100,9 @@ func weather(rnd *rand.Rand, partitions int) (specs []string) {
 		func() string { return "reset-after:" + p(.005) + ",all=true" },
 		func() string { return "goaway:" + p(.005) },
 		func() string { return "goaway-after:" + p(.005) },
-		func() string { return fmt.Sprintf("stale-end:p=0.5,lag=%d,checks=%d", 1+rnd.IntN(4), 1+rnd.IntN(12)) },
+		func() string {
+			return fmt.Sprintf("stale-end:p=0.5,lag=%d,checks=%d", 1+rnd.IntN(4)*rnd.IntN(4), 1+rnd.IntN(12)*(1+rnd.IntN(2)))
+		},
 		func() string { return fmt.Sprintf("intervals:every=%d", 5+rnd.IntN(20)) },
 		func() string {
 			return fmt.Sprintf("internal-every:table=%s,every=%d", tableOf(rnd.IntN(partitions)), 5+rnd.IntN(20))
@@ -115,12 +123,20 @@ func weather(rnd *rand.Rand, partitions int) (specs []string) {
 // exactly is a fault with coordinates: a partition and the ordinal of the request there.
 func exactly(rnd *rand.Rand, partitions int) string {
 	kinds := []string{"close-before", "close-after", "error", "error-after", "abort", "stall", "reset-before", "reset-after",
-		"goaway", "goaway-after", "close-after", "error-after"}
+		"goaway", "goaway-after", "close-after", "error-after", "drop-connect", "refuse-create", "create-lost", "finalize-lost"}
 	kind := kinds[rnd.IntN(len(kinds))]
 	if one(rnd, 15) {
 		kind = []string{string(emulator.Finalize), string(emulator.Expire)}[rnd.IntN(2)]
 	}
-	return fmt.Sprintf("%s:table=%s,after=%d,count=%d", kind, tableOf(rnd.IntN(partitions)), rnd.IntN(12), 1+rnd.IntN(3))
+	count := 1 + rnd.IntN(3)
+	if one(rnd, 5) {
+		count = 1 + rnd.IntN(20) // an outage
+	}
+	after := rnd.IntN(12)
+	if strings.HasSuffix(kind, "-lost") || strings.HasSuffix(kind, "create") || kind == "drop-connect" {
+		after = rnd.IntN(2) // of few
+	}
+	return fmt.Sprintf("%s:table=%s,after=%d,count=%d", kind, tableOf(rnd.IntN(partitions)), after, count)
 }
 
 func run(rnd *rand.Rand, s Schedule, n int) Run {
@@ -130,6 +146,9 @@ func run(rnd *rand.Rand, s Schedule, n int) Run {
 	}
 	if one(rnd, 2) {
 		r.Window = 1 + rnd.IntN(8)
+	}
+	if one(rnd, 6) {
+		r.WindowBytes = 1 + rnd.Int64N(100)
 	}
 	if one(rnd, 6) {
 		r.MaxConnections = 1
@@ -157,6 +176,7 @@ func run(rnd *rand.Rand, s Schedule, n int) Run {
 		if one(rnd, 3) {
 			rest.For = 0
 		}
+		rest.Foreign = one(rnd, 40)
 		r.Rests = append(r.Rests, rest)
 	}
 	r.End = end(rnd, len(s.Partitions))

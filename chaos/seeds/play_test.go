@@ -69,19 +69,21 @@ type player struct {
 	covered  *coverage
 	seen     histories
 	lines    []*line
-	columns  []int               // added to each table
-	moved    bool                // the ledger was, or a copy was put back
-	restored bool                // a copy was put back
-	probed   bool                // and since then a run went to its end
-	kept     *image              // that copy
-	keptAt   time.Time           //
-	buried   map[chaos.Dead]bool // dead rows of ledgers that a copy has replaced
+	columns  []int     // added to each table
+	moved    bool      // the ledger was, or a copy was put back
+	restored bool      // a copy was put back
+	probed   bool      // and since then a run went to its end
+	kept     *image    // that copy
+	keptAt   time.Time //
+	retiring bool      // all has landed
+	foreign  []string  // of each partition: the stream that somebody else has written to, or ""
 
 	mu      sync.Mutex // guards what follows; a leaf
 	process *process   // the present one, or the last
 	history chaos.History
-	stored  []int64          // rows of each partition that results said are durable
-	asked   map[string]int64 // requests of each stream
+	buried  map[chaos.Dead]bool // dead rows that were delivered, or of ledgers that a copy has replaced
+	stored  []int64             // rows of each partition that results said are durable
+	asked   map[string]int64    // requests of each stream
 	total   int
 	short   map[string]string // names of streams for people
 	failure *Failure          // noticed while a run goes on
@@ -102,7 +104,7 @@ func Play(t *testing.T, s Schedule, opt Options) (o Outcome) {
 			s: s, path: filepath.Join(dir, "ledger"), service: bufconn.Listen(64 << 10), opt: opt,
 			journal: newJournal(opt.AllEvents), covered: newCoverage(), seen: histories{of: map[string]*strings.Builder{}},
 			columns: make([]int, len(s.Partitions)), stored: make([]int64, len(s.Partitions)), probed: true,
-			buried: map[chaos.Dead]bool{}, asked: map[string]int64{}, short: map[string]string{},
+			foreign: make([]string, len(s.Partitions)), buried: map[chaos.Dead]bool{}, asked: map[string]int64{}, short: map[string]string{},
 		}
 		failure := p.play()
 		// managedwriter keeps a goroutine asleep for 20 s after each connection.
@@ -149,26 +151,28 @@ func (p *player) start() error {
 	for i := range p.s.Partitions {
 		opt.Tables[tableOf(i)] = p.schema(i)
 	}
-	for _, spec := range p.s.Faults {
+	var err error
+	if p.srv, err = emulator.Start(opt); err == nil {
+		err = p.inject(p.s.Faults)
+	}
+	return err
+}
+
+func (p *player) inject(specs []string) error {
+	for _, spec := range specs {
 		f, err := emulator.ParseFault(spec)
 		if err != nil {
 			return err
 		}
-		opt.Faults = append(opt.Faults, f)
+		p.srv.Inject(f)
 	}
-	var err error
-	p.srv, err = emulator.Start(opt)
-	return err
+	return nil
 }
 
 func (p *player) playRuns() *Failure {
 	for n, r := range p.s.Runs {
-		for _, spec := range r.Faults {
-			f, err := emulator.ParseFault(spec)
-			if err != nil {
-				return &Failure{broken, n, err.Error()}
-			}
-			p.srv.Inject(f)
+		if err := p.inject(r.Faults); err != nil {
+			return &Failure{broken, n, err.Error()}
 		}
 		if f := p.playRun(n, r); f != nil {
 			return f
@@ -197,7 +201,10 @@ func (p *player) playRuns() *Failure {
 		}
 	}
 	p.settle()
-	return p.verify(last, true)
+	if f := p.verify(last, true); f != nil {
+		return f
+	}
+	return p.retire(last + 1)
 }
 
 // settle waits until all that was written in earlier runs has arrived.

@@ -81,7 +81,7 @@ func (p *player) runWriter(n int, r Run) (failed []error, how ending, err error)
 		for i := range failed {
 			all.Go(func() {
 				time.Sleep(time.Duration(i) * apart) // so that each time the same one is first
-				failed[i] = x.write(i)
+				failed[i] = x.run(i)
 			})
 		}
 		all.Wait()
@@ -234,7 +234,7 @@ func (x *process) options() committed.Options {
 	backoff.Jitter = 0 // it would be drawn from a source that is shared
 	opt := committed.Options{
 		ClientOptions: x.line.options(), Events: x.listen(), Backoff: backoff,
-		WindowRequests: r.Window, MaxConnections: r.MaxConnections,
+		WindowRequests: r.Window, WindowBytes: r.WindowBytes, MaxConnections: r.MaxConnections,
 		IdleTimeout: time.Duration(r.IdleTimeout), AnswerTimeout: time.Duration(r.AnswerTimeout), StreamAge: time.Duration(r.StreamAge),
 		CreateRate: 1e6, CreateBurst: 1e6,
 	}

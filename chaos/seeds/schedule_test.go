@@ -20,6 +20,7 @@ type Schedule struct {
 	Service    Service
 	Faults     []string `json:",omitempty"` // emulator.ParseFault; armed until the last run
 	Runs       []Run    // of the writer; one more follows, without faults, in which all has to land
+	Retire     []End    `json:",omitempty"` // runs after that which retire the partitions, with the same faults; the last has none
 }
 
 // Partition is one partition. Its table is its own: see tableOf.
@@ -48,6 +49,7 @@ type Run struct {
 	Batch          int64    // rows of each append
 	Pause          Duration `json:",omitempty"` // of each source after a batch
 	Window         int      `json:",omitempty"`
+	WindowBytes    int64    `json:",omitempty"`
 	MaxConnections int      `json:",omitempty"`
 	IdleTimeout    Duration `json:",omitempty"`
 	AnswerTimeout  Duration `json:",omitempty"`
@@ -70,6 +72,7 @@ type Rest struct {
 	Alter     bool     `json:",omitempty"` // the table gets one more column then
 	Reopen    bool     `json:",omitempty"` // the partition is closed then, and opened again
 	Grace     Duration `json:",omitempty"` // of that closing
+	Foreign   bool     `json:",omitempty"` // somebody else writes to the partition's stream, of which nothing is open then
 }
 
 // End says how a run ends, if not all has landed before: then it is closed.

@@ -59,6 +59,7 @@ type change func(*Schedule)
 func changes(s Schedule) (all []change) {
 	all = append(all, without(len(s.Runs), func(s *Schedule, from, to int) { s.Runs = slices.Delete(s.Runs, from, to) })...)
 	all = append(all, without(len(s.Faults), func(s *Schedule, from, to int) { s.Faults = slices.Delete(s.Faults, from, to) })...)
+	all = append(all, without(len(s.Retire), func(s *Schedule, from, to int) { s.Retire = slices.Delete(s.Retire, from, to) })...)
 	for i := len(s.Partitions) - 1; i >= 0 && len(s.Partitions) > 1; i-- {
 		all = append(all, func(s *Schedule) { leaveOut(s, i) })
 	}
@@ -73,7 +74,7 @@ func changes(s Schedule) (all []change) {
 			func(s *Schedule) { s.Runs[n].End = End{} },
 			func(s *Schedule) { s.Runs[n].End.Zombie = 0 },
 			func(s *Schedule) { s.Runs[n] = plain(s.Runs[n]) },
-			func(s *Schedule) { s.Runs[n].Window = 0 },
+			func(s *Schedule) { s.Runs[n].Window, s.Runs[n].WindowBytes = 0, 0 },
 			func(s *Schedule) { s.Runs[n].Pause = 0 },
 			func(s *Schedule) { s.Runs[n].MaxConnections = 0 },
 			func(s *Schedule) { s.Runs[n].IdleTimeout, s.Runs[n].AnswerTimeout = 0, 0 },
@@ -121,6 +122,11 @@ func without(n int, remove func(s *Schedule, from, to int)) (all []change) {
 func leaveOut(s *Schedule, i int) {
 	s.Partitions = slices.Delete(s.Partitions, i, i+1)
 	s.Faults = moveUp(s.Faults, i)
+	for n := range s.Retire {
+		if s.Retire[n].Partition > i {
+			s.Retire[n].Partition--
+		}
+	}
 	for n := range s.Runs {
 		r := &s.Runs[n]
 		r.Faults = moveUp(r.Faults, i)

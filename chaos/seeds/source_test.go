@@ -10,11 +10,22 @@ import (
 	"github.com/eowriter/eowriter/committed"
 )
 
+// run is what the process does with a partition.
+func (x *process) run(i int) error {
+	if x.p.retiring {
+		return x.retire(i)
+	}
+	return x.write(i)
+}
+
 // write offers the rest of a partition's source and waits until it has landed.
 func (x *process) write(i int) error {
 	src := x.p.s.source(i, x.r.Encoder)
 	part, at, err := x.open(i, src)
 	if err != nil {
+		return err
+	}
+	if err := x.deliver(part.Key()); err != nil {
 		return err
 	}
 	results := make(chan pending, x.p.s.Rows+1)
@@ -134,6 +145,11 @@ func (x *process) rest(part *committed.Partition, at int64, src workload.Source,
 			}
 		}
 	}
+	if r.Foreign {
+		if err := x.intrude(part); err != nil {
+			return nil, 0, err
+		}
+	}
 	if r.Reopen {
 		x.p.covered.count("partition opened again")
 		grace, cancel := context.WithTimeout(x.ctx, time.Duration(r.Grace))
@@ -150,6 +166,31 @@ func (x *process) rest(part *committed.Partition, at int64, src workload.Source,
 		}
 	}
 	return part, at, nil
+}
+
+// foreignRows are more than a source has, so that they never end where a batch of ours does.
+const foreignRows = 1000
+
+// intrude has somebody else write to a partition's stream while nothing of it is open. It must not go on there.
+func (x *process) intrude(part *committed.Partition) error {
+	if err := part.Drain(x.ctx); err != nil {
+		return err
+	}
+	held, _, err := x.led.Partition(part.Key())
+	if err != nil {
+		return err
+	}
+	rows := make([][]byte, foreignRows)
+	for i := range rows {
+		rows[i] = workload.ForeignRow()
+	}
+	if _, err := x.p.srv.AppendForeign(held.Stream, rows); err != nil {
+		return nil // it is gone, or somebody has finalized it
+	}
+	x.p.journal.note("%s: somebody else writes to %s", part.Key().Name, x.p.nameOf(held.Stream))
+	x.p.covered.count("rows of somebody else")
+	x.p.foreign[partitionOf(part.Key())] = held.Stream
+	return nil
 }
 
 func (x *process) silent(part *committed.Partition, r Rest) error {
