@@ -88,7 +88,10 @@ func (p *player) doubts(part ledger.Partition, open []ledger.Intent, e *expectat
 		return
 	}
 	if part.Resolution != nil { // a person has said what has landed, which does not count elsewhere
-		e.may[committed.ErrInDoubt] = e.may[committed.ErrInDoubt] || p.moved
+		// nor of a successor that has gone, too, since it was made.
+		if p.moved || part.Seal != nil && p.expired(part.Seal.Successor) {
+			e.may[committed.ErrInDoubt] = true
+		}
 		return
 	}
 	expired := p.expired(part.Stream)
@@ -152,6 +155,9 @@ func (p *player) verify(run int, final bool) *Failure {
 	for _, part := range led.Partitions {
 		if f := p.foreign[partitionOf(part.Key)]; f == part.Stream && part.Halt == nil && !p.expired(f) {
 			return &Failure{wentOn, run, fmt.Sprintf("partition %s did not notice that somebody else wrote to its stream", part.Key.Name)}
+		}
+		if part.Halt != nil && part.Halt.Cause == ledger.InDoubt && !p.restored {
+			return &Failure{incomplete, run, fmt.Sprintf("partition %s is in doubt, though a person has said what landed", part.Key.Name)}
 		}
 		at, err := workload.RowsAt(part.Position)
 		if part.Halt == nil && (err != nil || at != p.s.Rows || part.Rows+part.Dead != p.s.Rows) {

@@ -189,15 +189,20 @@ func (p *player) playRuns() *Failure {
 	if f := p.playRun(last, Run{Upto: p.s.Rows, Batch: p.s.BatchRows, Follow: true}); f != nil {
 		return f
 	}
-	if !p.restored {
-		// What is in doubt lands, too, when a person has said what of it is there.
-		switch n, err := p.resolve(); {
-		case err != nil:
+	// What is in doubt lands, too, when a person has said what of it is there: of a stream, and perhaps of its successor.
+	for range 2 {
+		if p.restored {
+			break
+		}
+		n, err := p.resolve()
+		if err != nil {
 			return &Failure{broken, last, err.Error()}
-		case n > 0:
-			if f := p.playRun(last, Run{Upto: p.s.Rows, Batch: p.s.BatchRows}); f != nil {
-				return f
-			}
+		}
+		if n == 0 {
+			break
+		}
+		if f := p.playRun(last, Run{Upto: p.s.Rows, Batch: p.s.BatchRows}); f != nil {
+			return f
 		}
 	}
 	p.settle()

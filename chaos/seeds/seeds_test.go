@@ -95,7 +95,7 @@ func found(t *testing.T, s Schedule, o Outcome) string {
 	return text.String()
 }
 
-// TestFound plays the schedules that once broke the writer. If it fails, a bug is back.
+// TestFound plays the schedules that once broke the writer, or what we thought of it. If it fails, a bug is back.
 func TestFound(t *testing.T) {
 	files, err := filepath.Glob("testdata/found/*.json")
 	require.NoError(t, err)
