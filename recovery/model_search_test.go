@@ -3,7 +3,6 @@ package recovery
 import (
 	"encoding/binary"
 	"fmt"
-	"strings"
 
 	"github.com/zeebo/xxh3"
 )
@@ -15,19 +14,25 @@ import (
 // the second is not visited, with a probability of about n²/2^65, which is 1 in 3,700
 // for 100 million.
 type search struct {
-	bounds *bounds
-	sample uint64 // one state in so many is let go on well until it comes to rest; 0: none
-	most   int    // states; 0: all
+	bounds   *bounds
+	sample   uint64 // one state in so many is let go on well until it comes to rest; 0: none
+	most     int    // states; 0: all
+	progress func() // called at every distance, unless it is nil
 
 	seen   hashes
 	parent []uint32 // of each state, in the order in which they were found
 	via    []uint8  // the number of the move that led there
 
-	taken          int // moves
-	depth          int // of the last state found
-	well           int // states that were sampled
-	widest         int // bytes of the states of two distances, at most
-	scratch, other *state
+	expanded uint32         // the number of the state that is being expanded
+	moves    []move         // its
+	here     *state         // it, or where a move has led
+	ahead    *state         // one that is let go on
+	code     codec          // what was last written
+	taken    int            // moves
+	kinds    [moveKinds]int // the same, by kind
+	depth    int            // of the last state found
+	well     int            // states that were let go on
+	widest   int            // bytes of the states of two distances, at most
 }
 
 // violation is a history that must not be.
@@ -55,19 +60,20 @@ func (l *level) push(b []byte) {
 	l.states++
 }
 
-// each calls visit with every state, and lets go of what was visited.
-func (l *level) each(visit func([]byte) bool) bool {
+// each calls visit with every state until it says that something was found, and lets go
+// of what was visited.
+func (l *level) each(visit func([]byte) *violation) *violation {
 	for i, block := range l.blocks {
 		for len(block) > 0 {
 			n := binary.LittleEndian.Uint16(block)
-			if !visit(block[2 : 2+n]) {
-				return false
+			if found := visit(block[2 : 2+n]); found != nil {
+				return found
 			}
 			block = block[2+n:]
 		}
 		l.blocks[i] = nil
 	}
-	return true
+	return nil
 }
 
 // read makes s the state that was written.
@@ -77,67 +83,75 @@ func (s *state) read(b []byte) {
 }
 
 // run searches and returns the first violation, or nil.
-func (r *search) run() (found *violation) {
-	r.scratch, r.other = newState(r.bounds), newState(r.bounds)
-	c := &codec{}
-	r.scratch.code(c)
+func (r *search) run() *violation {
+	r.here, r.ahead = newState(r.bounds), newState(r.bounds)
 	next := &level{}
-	r.add(c.b, 0, 0, next)
-	var moves []move
-	id := uint32(0)
-	for next.states > 0 && found == nil {
+	r.find(0, next)
+	for next.states > 0 && !r.enough() {
 		now := next
 		next = &level{}
-		now.each(func(b []byte) bool {
-			s := r.scratch
-			s.read(b)
-			moves = s.moves(moves[:0])
-			if what := s.stuck(); what != "" {
-				found = &violation{r.history(id), what}
-				return false
+		found := now.each(func(b []byte) *violation {
+			if r.enough() {
+				return nil
 			}
-			for i, m := range moves {
-				if i > 0 {
-					s.read(b)
-				}
-				s.take(m)
-				r.taken++
-				if s.wrong != "" {
-					found = &violation{append(r.history(id), m), s.wrong}
-					return false
-				}
-				c.b, c.met = c.b[:0], c.met[:0]
-				s.code(c)
-				if h, fresh := r.add(c.b, id, uint8(i), next); fresh && r.sample > 0 && h%r.sample == 0 {
-					if rest, what := r.restless(c.b); what != "" {
-						found = &violation{append(append(r.history(id), m), rest...), what}
-						return false
-					}
-				}
-			}
-			id++
-			return r.most == 0 || len(r.parent) < r.most
+			v := r.expand(b, next)
+			r.expanded++
+			return v
 		})
-		if r.most > 0 && len(r.parent) >= r.most {
-			break
+		if found != nil {
+			return found
 		}
 		r.widest = max(r.widest, (len(now.blocks)+len(next.blocks))*blockSize)
 		if next.states > 0 {
 			r.depth++
 		}
+		if r.progress != nil {
+			r.progress()
+		}
 	}
-	return found
+	return nil
 }
 
-// add notes a state that is found, unless it was before.
-func (r *search) add(b []byte, parent uint32, via uint8, next *level) (hash uint64, fresh bool) {
-	hash = xxh3.Hash(b)
+func (r *search) enough() bool { return r.most > 0 && len(r.parent) >= r.most }
+
+// expand makes every move that a state has.
+func (r *search) expand(b []byte, next *level) *violation {
+	s := r.here
+	s.read(b)
+	if what := s.stuck(); what != "" {
+		return &violation{r.history(r.expanded), what}
+	}
+	r.moves = s.moves(r.moves[:0])
+	for i, m := range r.moves {
+		if i > 0 {
+			s.read(b)
+		}
+		s.take(m)
+		r.taken++
+		r.kinds[m.kind]++
+		if s.wrong != "" {
+			return &violation{append(r.history(r.expanded), m), s.wrong}
+		}
+		if hash, fresh := r.find(uint8(i), next); fresh && r.sample > 0 && hash%r.sample == 0 {
+			if rest, what := r.restless(r.code.b); what != "" {
+				return &violation{append(append(r.history(r.expanded), m), rest...), what}
+			}
+		}
+	}
+	return nil
+}
+
+// find notes the state that a move has led to, unless it was found before.
+func (r *search) find(via uint8, next *level) (hash uint64, fresh bool) {
+	r.code = codec{b: r.code.b[:0], met: r.code.met[:0]}
+	r.here.code(&r.code)
+	hash = xxh3.Hash(r.code.b)
 	if !r.seen.add(hash) {
 		return hash, false
 	}
-	r.parent = append(r.parent, parent)
+	r.parent = append(r.parent, r.expanded)
 	r.via = append(r.via, via)
-	next.push(b)
+	next.push(r.code.b)
 	return hash, true
 }
 
@@ -194,7 +208,7 @@ func (n *node) wellMove() (first move, due bool) {
 // long as nobody meddled, with everything landed. It returns the way and what is wrong.
 func (r *search) restless(b []byte) (way []move, what string) {
 	r.well++
-	s := r.other
+	s := r.ahead
 	s.read(b)
 	for range 200 {
 		m, due := s.nodes[0].wellMove()
@@ -211,102 +225,6 @@ func (r *search) restless(b []byte) (way []move, what string) {
 		}
 	}
 	return way, "it never comes to rest, though all goes well"
-}
-
-// tell writes a history in words.
-func (r *search) tell(v *violation) string {
-	var b strings.Builder
-	s := newState(r.bounds)
-	fmt.Fprintf(&b, "%s, after %d moves:\n", v.what, len(v.history))
-	labels, streams := []string{}, 0
-	say := func(format string, args ...any) {
-		for ; len(labels) < s.used; streams++ { // the newest
-			labels = append(labels, fmt.Sprint("s", streams+1))
-		}
-		var pairs []string
-		for i, label := range labels {
-			pairs = append(pairs, streamNames[i], label)
-		}
-		b.WriteString(strings.NewReplacer(pairs...).Replace(fmt.Sprintf(format+"\n", args...)))
-	}
-	s.said = func(format string, args ...any) { say("      "+format, args...) }
-	say("   0. %s", s)
-	for i, m := range v.history {
-		say("  %2d. %s", i+1, s.words(m))
-		s.take(m)
-		say("      %s", s)
-		c := &codec{}
-		s.code(c)
-		s.read(c.b)
-		renamed := make([]string, len(c.met))
-		for i, old := range c.met {
-			renamed[i] = labels[old]
-		}
-		labels = renamed
-	}
-	b.WriteString("Play it again with -model.play='")
-	for i, m := range v.history {
-		if i > 0 {
-			b.WriteByte(' ')
-		}
-		b.WriteString(m.String())
-	}
-	b.WriteString("'\n")
-	return b.String()
-}
-
-// words tells what a move is in a state, for people.
-func (s *state) words(m move) string {
-	n := &s.nodes[m.node]
-	switch m.kind {
-	case durable:
-		text := fmt.Sprintf("%s: durable: %s", n.name, &n.writes[0])
-		if m.arg == 1 {
-			text += "; the ledger is backed up"
-		}
-		return text
-	case called:
-		return fmt.Sprintf("%s: %s%s", n.name, callNames[n.call.Kind], n.call.Stream)
-	case callFails:
-		return fmt.Sprintf("%s: %s%s fails", n.name, callNames[n.call.Kind], n.call.Stream)
-	case callLost:
-		return fmt.Sprintf("%s: finalize %s is executed, its answer is lost", n.name, n.call.Stream)
-	case timer:
-		return n.name + ": a wait is over"
-	case connected:
-		return n.name + ": the connection is open"
-	case served:
-		return fmt.Sprintf("%s: arrives: %s", n.name, n.wire[0])
-	case lagged:
-		return fmt.Sprintf("%s: arrives where the view lags: %s", n.name, n.wire[0])
-	case refused:
-		return fmt.Sprintf("%s: answered by an error, nothing written: %s", n.name, n.wire[0])
-	case lied:
-		return fmt.Sprintf("%s: answered by an error, but executed: %s", n.name, n.wire[0])
-	case delivered:
-		return n.name + ": gets an answer"
-	case offered:
-		return fmt.Sprintf("%s: is offered a batch of %d from row %d", n.name, m.arg, n.from())
-	case broke:
-		return n.name + ": the connection breaks"
-	case crashed:
-		return n.name + ": crashes and starts again"
-	case arrived:
-		return fmt.Sprintf("arrives late: %s", s.delayed[m.arg])
-	case aged:
-		return n.name + ": the stream is near the end of its time to live"
-	case finalized:
-		return fmt.Sprintf("somebody finalizes %s", n.book.part.Stream)
-	case expired:
-		return n.book.part.Stream + " expires"
-	case restored:
-		return n.name + ": crashes; the backup is put in place of its ledger, which is noticed; starts again"
-	case reverted:
-		return n.name + ": crashes; the backup is put in place of its ledger, unnoticed; starts again"
-	case copied:
-		return "the backup is brought up elsewhere"
-	}
-	return m.String()
 }
 
 // hashes is a set of 64-bit hashes: open addressing, at most three quarters full.

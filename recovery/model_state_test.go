@@ -141,6 +141,15 @@ func (b *bounds) counts() []*int8 {
 	return []*int8{&b.crashes, &b.ages, &b.lags, &b.errors, &b.breaks, &b.finalize, &b.expiries, &b.restores, &b.reverts, &b.copies}
 }
 
+// allowed says which moves there can be within the bounds, of those that can't be in all.
+func (b *bounds) allowed() map[moveKind]bool {
+	return map[moveKind]bool{
+		arrived: b.delays > 0 && (b.breaks != 0 || b.crashes != 0), crashed: b.crashes != 0, aged: b.ages != 0, lagged: b.lags != 0,
+		refused: b.errors != 0, lied: b.errors != 0, callFails: b.errors != 0, broke: b.breaks != 0,
+		finalized: b.finalize != 0, expired: b.expiries != 0, restored: b.restores != 0, reverted: b.reverts != 0, copied: b.copies != 0,
+	}
+}
+
 func (s *state) codeDelayed(c *codec) {
 	if !c.reading {
 		slices.SortFunc(s.delayed, func(a, b request) int {
