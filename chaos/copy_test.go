@@ -1,4 +1,4 @@
-package chaos
+package chaos_test
 
 import (
 	"bytes"
@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 
 	"github.com/eowriter/eowriter/chaos/emulator"
-	"github.com/eowriter/eowriter/ledger"
 	"github.com/stretchr/testify/require"
 )
 
@@ -22,7 +21,7 @@ func (a *arena) copyLedger() string {
 // as a backup program does, with the companion file of the copy or without.
 func (a *arena) restore(from string, companion bool) {
 	a.copyFiles(from, a.script.Ledger, companion)
-	clear(a.stored) // of the time after the copy
+	a.log.Restored()
 }
 
 // copyFiles copies a ledger over another, or to where there is none.
@@ -74,16 +73,14 @@ func (a *arena) copyFile(from, to string) {
 // use has the next runs work with another ledger.
 func (a *arena) use(path string) {
 	a.script.Ledger = path
-	clear(a.stored)
+	a.log.Restored()
 }
 
 // move puts the ledger into another place, as a move to another disk does: the file
 // is a new one, and the old one is gone.
 func (a *arena) move() {
 	from := a.script.Ledger
-	stored := a.stored
 	a.script.Ledger = a.copyLedger()
-	a.stored = stored // still holds: this is no copy of an earlier time
 	for _, suffix := range []string{"", ".incarnation", ".segments"} {
 		require.NoError(a.t, os.RemoveAll(from+suffix))
 	}
@@ -95,7 +92,7 @@ func (a *arena) loseAnswers() {
 	lose := func(stream string) {
 		a.srv.Inject(emulator.Fault{Kind: emulator.CloseAfter, Stream: stream, Count: 1})
 	}
-	for _, p := range openToRead(a.t, a.script.Ledger).partitions {
+	for _, p := range openToRead(a.t, a.script.Ledger).Partitions {
 		lose(p.Stream)
 		if p.Seal != nil {
 			lose(p.Seal.Successor)
@@ -108,16 +105,8 @@ func (a *arena) loseAnswers() {
 // reached is the position, in rows, up to which any partition has bound batches.
 func (a *arena) reached() (rows int64) {
 	led := openToRead(a.t, a.script.Ledger)
-	for _, p := range led.partitions {
-		rows = max(rows, boundOf(p, led.open[p.Key.Name]))
+	for _, p := range led.Partitions {
+		rows = max(rows, boundOf(a.t, p, led.Open[p.Key.Name]))
 	}
 	return rows
-}
-
-// boundOf is the position, in rows, up to which a partition has bound batches.
-func boundOf(p ledger.Partition, open []ledger.Intent) int64 {
-	if n := len(open); n > 0 {
-		return rowsAt(open[n-1].After)
-	}
-	return rowsAt(p.Position)
 }

@@ -1,4 +1,4 @@
-package chaos
+package chaos_test
 
 import (
 	"fmt"
@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/eowriter/eowriter/chaos/emulator"
+	"github.com/eowriter/eowriter/chaos/workload"
 	"github.com/eowriter/eowriter/committed"
 	"github.com/eowriter/eowriter/ledger"
 	"github.com/stretchr/testify/require"
@@ -18,7 +19,7 @@ type circumstance struct {
 	name    string
 	reason  ledger.Reason // why streams are replaced in it; 0: they are not
 	only    string        // the mode in which it comes; "": both
-	script  script
+	script  workload.Script
 	options emulator.Options
 	prelude func(*arena) // brings it about; may be nil
 }
@@ -27,13 +28,13 @@ type circumstance struct {
 // earlier run's stream replaced at each start.
 var aging = circumstance{
 	name: "aging", reason: ledger.Aging,
-	script: script{Age: 30 * time.Millisecond, Rests: []int64{5 * batchRows, 15 * batchRows, 30 * batchRows}},
+	script: workload.Script{Age: 30 * time.Millisecond, Rests: []int64{5 * batchRows, 15 * batchRows, 30 * batchRows}},
 }
 
 // tooLarge has the service refuse batches, so that streams are replaced with open
 // intents, one of which is split.
 var tooLarge = circumstance{
-	name: "too large", reason: ledger.TooLarge, options: emulator.Options{SoftLimit: softLimit},
+	name: "too large", reason: ledger.TooLarge, options: emulator.Options{SoftLimit: workload.SoftLimit},
 }
 
 // circumstances are those in which every step comes for every reason.
@@ -42,20 +43,20 @@ var circumstances = []circumstance{
 	aging,
 	tooLarge,
 	{name: "moved", reason: ledger.TakeOver, prelude: func(a *arena) {
-		a.crash(point{Step: committed.B3, Done: true, Nth: 20})
+		a.crash(workload.Point{Step: committed.B3, Done: true, Nth: 20})
 		a.move()
 	}},
-	{name: "dirty", script: script{Dirty: true}},
-	{name: "row errors", reason: ledger.RowErrors, script: script{Dirty: true}},
+	{name: "dirty", script: workload.Script{Dirty: true}},
+	{name: "row errors", reason: ledger.RowErrors, script: workload.Script{Dirty: true}},
 	{name: "encoder changed", reason: ledger.Encoding, only: mode(false), prelude: func(a *arena) {
 		// 18 batches land, and 24 are bound: each partition has some that have not landed.
 		a.srv.Inject(emulator.Fault{Kind: emulator.CloseBefore, After: 20})
-		a.crash(point{Step: committed.B2, Done: true, Nth: 24})
+		a.crash(workload.Point{Step: committed.B2, Done: true, Nth: 24})
 		a.srv.ClearFaults()
 		a.script.Encoder = 2
 	}},
 	{name: "lagging", reason: ledger.Lagging, prelude: func(a *arena) {
-		a.crash(point{Step: committed.B6, Done: true, Nth: 24})
+		a.crash(workload.Point{Step: committed.B6, Done: true, Nth: 24})
 		a.srv.Inject(emulator.Fault{Kind: emulator.StaleEnd, Lag: 60, Checks: 100})
 	}},
 }
@@ -73,7 +74,7 @@ func middle(s committed.Step) int {
 }
 
 // recoveries are the moments at which a recovery is killed, one after the other.
-var recoveries = []point{{Nth: 1}, {Nth: 5}, {Nth: 12}}
+var recoveries = []workload.Point{{Nth: 1}, {Nth: 5}, {Nth: 12}}
 
 // TestCrash kills the writer at every step, and then its recoveries, one after the
 // other. If it failed, a crash at that step would lose, repeat or disorder rows.
@@ -102,8 +103,8 @@ func TestCrash(t *testing.T) {
 }
 
 // points are the moments of a step at which the writer is killed.
-func points(s committed.Step) []point {
-	return []point{
+func points(s committed.Step) []workload.Point {
+	return []workload.Point{
 		{Step: s, Nth: 1}, {Step: s, Done: true, Nth: 1},
 		{Step: s, Nth: middle(s)}, {Step: s, Done: true, Nth: middle(s)},
 	}
@@ -116,7 +117,7 @@ func mode(frozen bool) string {
 	return "replayable"
 }
 
-func testCrash(t *testing.T, c circumstance, at point, frozen bool) {
+func testCrash(t *testing.T, c circumstance, at workload.Point, frozen bool) {
 	c.script.Frozen = frozen
 	a := newArena(t, c.script, c.options)
 	if c.prelude != nil {
@@ -130,7 +131,7 @@ func testCrash(t *testing.T, c circumstance, at point, frozen bool) {
 	}
 	require.Empty(t, a.run())
 	if c.reason != 0 {
-		require.Contains(t, slices.Concat(slices.Collect(maps.Values(a.reasons))...), c.reason)
+		require.Contains(t, slices.Concat(slices.Collect(maps.Values(a.log.Reasons))...), c.reason)
 	}
 	a.requireComplete()
 }

@@ -30,6 +30,9 @@ var mayImport = map[string][]string{
 	"chaos":          {},
 	"chaos/emulator": {},
 	"chaos/netfault": {},
+	"chaos/workload": {"chaos", "chaos/emulator", "committed", "ledger", "retry"},
+	"chaos/scenario": {"chaos", "chaos/emulator", "chaos/netfault", "chaos/workload", "committed", "ledger"},
+	"chaos/seeds":    {"chaos", "chaos/emulator", "chaos/workload", "committed", "ledger", "retry"},
 	"testdata":       {},
 }
 
@@ -114,6 +117,8 @@ func TestMisplaced(t *testing.T) {
 		{"committed/rows/encoder.go", module + "/committed", false},
 		{"chaos/emulator/emulator.go", module + "/ledger", false},
 		{"chaos/oracle.go", module + "/committed", false},
+		{"chaos/oracle.go", module + "/chaos/workload", false},
+		{"chaos/workload/script.go", module + "/committed", true},
 		{"cmd/eowriter/main.go", module + "/chaos/emulator", true},
 		{"cmd/eowriter/main.go", managedwriter, false},
 		{"cmd/eowriter/internal/bench/contenders.go", managedwriter, true},

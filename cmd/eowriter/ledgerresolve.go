@@ -99,7 +99,7 @@ func resolve(out io.Writer, led *ledger.Ledger, name, table string, asJSON bool)
 		return err
 	}
 	done := make(chan error, 1)
-	led.Resolve(p.ID, p.Epoch, func(err error) { done <- err })
+	led.Resolve(p.ID, p.Epoch, nil, func(err error) { done <- err })
 	if err := <-done; err != nil {
 		return err
 	}

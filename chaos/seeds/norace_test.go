@@ -1,0 +1,3 @@
+package seeds
+
+const seedsInCI = 2000
