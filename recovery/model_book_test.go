@@ -133,7 +133,11 @@ func (w *write) String() string {
 }
 
 func intentText(in *ledger.Intent) string {
-	return fmt.Sprintf("%s at [%d,%d)", setOf(rowsOf(in)), in.Start, in.End())
+	s := fmt.Sprintf("%s at [%d,%d)", setOf(rowsOf(in)), in.Start, in.End())
+	if in.Skip != "" {
+		s += " to be skipped"
+	}
+	return s
 }
 
 // boundary says whether a stream may end there: at acked or with an open intent.
@@ -163,6 +167,8 @@ func (b *book) apply(n *node, w *write) Event {
 		s.expect(p.Epoch == w.epoch, "%s: asks for epoch %d in epoch %d: %s", n.name, w.epoch, p.Epoch, w)
 	}
 	s.expect(p.Halt == nil, "%s: writes to a halted partition: %s", n.name, w)
+	word := p.Resolution
+	p.Resolution = nil // void, but for what carries it out
 	var e Event
 	switch w.kind {
 	case OpenEpoch:
@@ -184,6 +190,10 @@ func (b *book) apply(n *node, w *write) Event {
 		s.expect(p.Seal == nil, "%s: seals twice", n.name)
 		if p.Seal != nil {
 			n.late = s.stream(p.Stream).finalized // another successor is another decision
+		}
+		if w.seal.Reason == ledger.Resolved {
+			s.expect(word != nil, "%s: resolves what nobody has resolved", n.name)
+			p.Resolution = word
 		}
 		seal := w.seal
 		seal.Owner.Nonce = n.nonce
@@ -232,6 +242,7 @@ func (b *book) settle(n *node, settled *ledger.Settlement) {
 	next, number := int64(0), uint64(0)
 	for i := range settled.Rest {
 		in := &settled.Rest[i]
+		s.expect(in.Skip == "", "%s: binds anew what is to be skipped: %s", n.name, intentText(in))
 		s.expect(in.Start == next && (i == 0 || in.Number > number), "%s: binds anew with a gap, or a number again: %s", n.name, intentText(in))
 		next, number = in.End(), in.Number
 		rest = append(rest, inOrder(in)...)
@@ -308,6 +319,9 @@ func (b *book) String() string {
 	}
 	if p.Seal != nil {
 		s += fmt.Sprintf(", sealed for %s (%v)", p.Seal.Successor, p.Seal.Reason)
+	}
+	if p.Resolution != nil {
+		s += fmt.Sprintf(", resolved: %d rows have landed", p.Resolution.Landed)
 	}
 	if p.Halt != nil {
 		s += ", halted: " + p.Halt.Cause.String()

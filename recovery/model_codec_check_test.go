@@ -28,6 +28,10 @@ func fill(t *testing.T, v reflect.Value, in, name string) {
 		return
 	}
 	v = reflect.NewAt(v.Type(), v.Addr().UnsafePointer()).Elem()
+	if name == "Skip" {
+		v.SetString(skipReason)
+		return
+	}
 	switch v.Kind() {
 	case reflect.Bool:
 		v.SetBool(true)
@@ -98,7 +102,7 @@ func (s *state) asIs() *state {
 func TestModelNormal(t *testing.T) {
 	b := bounds{
 		rows: 6, batch: 3, window: 3, limit: 2, bad: 1 << 2, delays: 2, crashes: unlimited, ages: unlimited, lags: unlimited,
-		errors: unlimited, breaks: unlimited, finalize: 1, expiries: 1, restores: 2, reverts: 1, copies: 1,
+		errors: unlimited, breaks: unlimited, finalize: 1, expiries: 1, restores: 2, reverts: 1, copies: 1, skips: 1, words: unlimited,
 	}
 	seen := map[moveKind]int{}
 	for seed := range uint64(400) {

@@ -214,6 +214,7 @@ func codePartition(c *codec, p *ledger.Partition) {
 	c.stream(&p.Stream)
 	pointer(c, &p.Seal, codeSeal)
 	pointer(c, &p.Halt, func(c *codec, v *ledger.Halt) { num(c, &v.Cause) })
+	pointer(c, &p.Resolution, func(c *codec, v *ledger.Resolution) { num(c, &v.Landed) })
 	num(c, &p.Acked)
 	num(c, &p.Next)
 	c.position(&p.Position)
@@ -240,9 +241,16 @@ func codeIntent(c *codec, in *ledger.Intent) {
 		truth(c, &v.Service)
 		c.position(&v.Content)
 	})
+	skip := in.Skip != ""
+	if truth(c, &skip); skip {
+		in.Skip = skipReason
+	}
 	c.position(&in.Before)
 	c.position(&in.After)
 }
+
+// skipReason is what every person says.
+const skipReason = "skipped"
 
 func codeItem(c *codec, it *item) {
 	codeIntent(c, &it.Intent)
@@ -327,8 +335,8 @@ func (m *Machine) normalize() (batches, numbers uint64) {
 	} else {
 		m.conns, m.connID = 1, 1
 	}
-	m.tries[Backoff] = 0 // only tells the owner how long to wait
-	m.served = false     // only matters for the idle close and to who yields, which the model hasn't
+	m.tries[Backoff] = min(m.tries[Backoff], 1) // more only tells the owner how long to wait
+	m.served = false                            // only matters for the idle close and to who yields, which the model hasn't
 	return batches, numbers
 }
 

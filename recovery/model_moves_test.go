@@ -1,6 +1,10 @@
 package recovery
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/eowriter/eowriter/ledger"
+)
 
 // move is one way in which a state may go on.
 type move struct {
@@ -38,11 +42,13 @@ const (
 	restored  // the backup is put in the place of the node's ledger, which is noticed, and the process starts again
 	reverted  // the same, and it is not noticed
 	copied    // the backup is brought up elsewhere
+	skipped   // the process dies, a person has the batch of open intent arg skipped, and it starts again
+	resolved  // the stream is gone: a person looks what is in the table, and the process starts again
 	moveKinds
 )
 
 var moveNames = [moveKinds]string{"durable", "called", "timer", "connected", "served", "delivered", "offered", "lagged", "refused", "lied",
-	"call-fails", "call-lost", "broke", "crashed", "arrived", "aged", "finalized", "expired", "restored", "reverted", "copied"}
+	"call-fails", "call-lost", "broke", "crashed", "arrived", "aged", "finalized", "expired", "restored", "reverted", "copied", "skipped", "resolved"}
 
 // String is how a history is written down; parseMove reads it.
 func (m move) String() string {
@@ -168,12 +174,28 @@ func (n *node) meddled(add func(moveKind, uint8)) {
 	if n.book.part.Epoch == 0 {
 		return
 	}
+	n.ordered(add)
 	st := n.stream(n.book.part.Stream)
 	if n.left.finalize != 0 && !st.finalized && !st.gone {
 		add(finalized, 0)
 	}
 	if n.left.expiries != 0 && !st.gone && n.mayExpire(st) {
 		add(expired, 0)
+	}
+}
+
+// ordered adds what a person may order.
+func (n *node) ordered(add func(moveKind, uint8)) {
+	halt := n.book.part.Halt
+	if n.left.skips != 0 && halt == nil && !n.crowded(n.wire) {
+		for i := range n.book.open {
+			if in := &n.book.open[i]; in.Skip == "" && in.Rows > 0 {
+				add(skipped, uint8(i))
+			}
+		}
+	}
+	if n.left.words != 0 && halt != nil && halt.Cause == ledger.InDoubt && n.m == nil && !n.push && n.table>>reachedBy(n.book.reached()) == 0 {
+		add(resolved, 0) // whoever looks at the table sees nothing that this ledger does not know
 	}
 }
 

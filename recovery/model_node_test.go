@@ -228,6 +228,7 @@ func (n *node) pull(a *Action) {
 		n.expect(n.conn == connUp, "%s: sends without a connection", n.name)
 		n.expect(n.probed, "%s: sends an %s before a probe fitted", n.name, r)
 		n.expect(n.book.holds(a), "%s: sends an %s that is not bound there: %s (invariant 1)", n.name, r, &n.book)
+		n.expect(a.Intent.Skip == "" && n.book.part.Resolution == nil, "%s: sends an %s while a person's order stands: %s", n.name, r, &n.book)
 		n.expectOnlyOne(r)
 		n.wire = append(n.wire, r)
 	}

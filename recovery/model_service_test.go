@@ -64,7 +64,7 @@ func (s *state) write(st *stream, r request) {
 		s.violate("rows %s come out of order: the table has %s", setOf(r.rows), setOf(s.table))
 	}
 	s.table |= r.rows
-	if gap := below(uint8(bits.Len8(r.rows))) &^ s.table &^ s.bad; gap != 0 && !s.push {
+	if gap := below(uint8(bits.Len8(r.rows))) &^ s.table &^ s.bad &^ s.skipped; gap != 0 && !s.push {
 		s.violate("rows %s come before rows %s", setOf(r.rows), setOf(gap))
 	}
 	st.before = st.end

@@ -46,6 +46,8 @@ type bounds struct {
 	restores int8 // in place, and noticed
 	reverts  int8 // in place, and not noticed: with its companion file
 	copies   int8 // as a second owner
+	skips    int8 // of a batch, ordered by a person
+	words    int8 // of a person who looked at the table, for a stream that is gone
 
 	// Trusting: the ledger takes every write, so that a search shows what comes of a
 	// wrong one. Otherwise a write that the ledger would refuse is a violation by itself,
@@ -64,6 +66,7 @@ type state struct {
 	backup  *book     // of a ledger, to be restored or copied
 	next    uint8     // the row that a pushing source hands over next
 	left    bounds    // only the counts
+	skipped rows      // of batches that a person has ordered to be skipped
 	touched bool      // the ledger or the stream was meddled with: an owner may stop
 
 	wrong string // the violation that the last move has led to
@@ -131,6 +134,7 @@ func (s *state) codeFields(c *codec) {
 	s.codeStreams(c)
 	num(c, &s.table)
 	num(c, &s.next)
+	num(c, &s.skipped)
 	truth(c, &s.touched)
 	for _, v := range s.left.counts() {
 		num(c, v)
@@ -138,7 +142,7 @@ func (s *state) codeFields(c *codec) {
 }
 
 func (b *bounds) counts() []*int8 {
-	return []*int8{&b.crashes, &b.ages, &b.lags, &b.errors, &b.breaks, &b.finalize, &b.expiries, &b.restores, &b.reverts, &b.copies}
+	return []*int8{&b.crashes, &b.ages, &b.lags, &b.errors, &b.breaks, &b.finalize, &b.expiries, &b.restores, &b.reverts, &b.copies, &b.skips, &b.words}
 }
 
 // allowed says which moves there can be within the bounds, of those that can't be in all.
@@ -147,6 +151,7 @@ func (b *bounds) allowed() map[moveKind]bool {
 		arrived: b.delays > 0 && (b.breaks != 0 || b.crashes != 0), crashed: b.crashes != 0, aged: b.ages != 0, lagged: b.lags != 0,
 		refused: b.errors != 0, lied: b.errors != 0, callFails: b.errors != 0, broke: b.breaks != 0,
 		finalized: b.finalize != 0, expired: b.expiries != 0, restored: b.restores != 0, reverted: b.reverts != 0, copied: b.copies != 0,
+		skipped: b.skips != 0, resolved: b.words != 0,
 	}
 }
 

@@ -96,10 +96,48 @@ func (s *state) meddle(n *node, m move) {
 		n.book = s.backup.clone()
 		s.touched = true
 		n.start()
+	case skipped:
+		spend(&s.left.skips)
+		n.hangUp()
+		n.skip(int(m.arg))
+		n.start()
+		return
+	case resolved:
+		spend(&s.left.words)
+		n.book.part.Halt, n.book.part.Resolution = nil, &ledger.Resolution{Landed: n.inTable()}
+		n.start()
 	default:
 		panic(fmt.Sprint("not a move: ", m))
 	}
 	s.touched = true
+}
+
+// skip has the batch of the i-th open intent skipped, with all its parts.
+func (n *node) skip(i int) {
+	open := n.book.open
+	for i > 0 && open[i].From > 0 {
+		i--
+	}
+	for ; ; i++ {
+		open[i].Skip = skipReason
+		n.skipped |= rowsOf(&open[i])
+		if open[i].Ends() {
+			return
+		}
+	}
+}
+
+// inTable is what a person finds out who looks at the table: how far the open intents have landed.
+func (n *node) inTable() int64 {
+	landed := n.book.part.Acked
+	for i := range n.book.open {
+		if in := &n.book.open[i]; rowsOf(in)&^n.table == 0 {
+			landed = in.End()
+		} else {
+			break
+		}
+	}
+	return landed
 }
 
 // spend counts down what may go wrong only so often.

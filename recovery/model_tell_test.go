@@ -95,6 +95,10 @@ func (s *state) words(m move) string {
 		return n.name + ": crashes; the backup is put in place of its ledger, which is noticed; starts again"
 	case reverted:
 		return n.name + ": crashes; the backup is put in place of its ledger, unnoticed; starts again"
+	case skipped:
+		return fmt.Sprintf("%s: crashes; a person has %s skipped, with the rest of its batch; starts again", n.name, intentText(&n.book.open[m.arg]))
+	case resolved:
+		return fmt.Sprintf("%s: a person has found that the stream had %d rows; starts again", n.name, n.inTable())
 	case copied:
 		return "the backup is brought up elsewhere"
 	}
