@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"cloud.google.com/go/bigquery/storage/apiv1/storagepb"

@@ -13,7 +13,9 @@ import (
 func Parse(text string) (string, error) {
 	parts := strings.Split(text, ".")
 	n := len(parts)
-	odd := func(r rune) bool { return r == '/' || unicode.IsSpace(r) || unicode.IsControl(r) || r == unicode.ReplacementChar }
+	odd := func(r rune) bool {
+		return r == '/' || unicode.IsSpace(r) || unicode.IsControl(r) || r == unicode.ReplacementChar
+	}
 	if n < 3 || strings.ContainsFunc(text, odd) || slices.Contains(parts, "") || len(text) > 1000 {
 		return "", fmt.Errorf("table %.100q: want PROJECT.DATASET.TABLE", text)
 	}
