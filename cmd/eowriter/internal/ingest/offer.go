@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"slices"
 	"time"
 
 	eowriterv1 "github.com/eowriter/eowriter/cmd/eowriter/api/eowriter/v1"
@@ -65,6 +66,7 @@ func (p *partition) next() (cp *committed.Partition, b *batch, content committed
 	if !full && wait > 0 && len(p.open) > 0 && !p.i.isClosing() {
 		return p.cp, nil, content, wait
 	}
+	b.entries = slices.Clone(b.entries) // the queue goes on changing
 	return p.cp, b, p.content(b), 0
 }
 

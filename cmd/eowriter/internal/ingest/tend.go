@@ -119,8 +119,10 @@ func (p *partition) landed() {
 		if marks = positioned(marks); len(marks) > 0 {
 			p.last = marks
 		}
-		p.open = slices.Delete(p.open, 0, 1)
-		p.entries = slices.Delete(p.entries, 0, len(b.entries))
+		p.open[0] = nil
+		p.open = p.open[1:]
+		clear(p.entries[:len(b.entries)])
+		p.entries = p.entries[len(b.entries):]
 		p.wake()
 	}
 }
