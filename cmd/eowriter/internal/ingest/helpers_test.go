@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"path/filepath"
@@ -41,7 +42,7 @@ func parse(t require.TestingT, text string) *storagepb.TableSchema {
 	return s
 }
 
-const testSchema = `[{"name": "n", "type": "INTEGER", "mode": "REQUIRED"}, {"name": "p", "type": "STRING"}, {"name": "short", "type": "STRING", "maxLength": 3}]`
+const testSchema = `[{"name": "n", "type": "INTEGER", "mode": "REQUIRED"}, {"name": "p", "type": "STRING"}, {"name": "short", "type": "STRING", "maxLength": 3}, {"name": "day", "type": "DATE"}]`
 
 // rig is an emulator with an Ingest on it.
 type rig struct {
@@ -113,7 +114,9 @@ func (g *rig) end() {
 func ctx() context.Context { return context.Background() }
 
 // object is row n of a partition.
-func object(partition string, n int) []byte { return fmt.Appendf(nil, `{"n": %d, "p": %q}`, n, partition) }
+func object(partition string, n int) []byte {
+	return fmt.Appendf(nil, `{"n": %d, "p": %q}`, n, partition)
+}
 
 // pos is the position after n rows.
 func pos(n int) string {
@@ -162,8 +165,8 @@ func (g *rig) table(partition string) (numbers []int) {
 	for _, row := range g.srv.Rows(testTable) {
 		v, err := row.Values()
 		require.NoError(g.t, err)
-		if v["p"] == partition {
-			numbers = append(numbers, int(v["n"].(int64)))
+		if n, _ := cmp.Or(v["n"], v["N"]).(int64); v["p"] == partition {
+			numbers = append(numbers, int(n))
 		}
 	}
 	return numbers

@@ -62,7 +62,7 @@ func (p *partition) judge(m *mark) (e *entry, landed *mark, err error) {
 		}
 	}
 	wrong := refuse(eowriterv1.Reason_REASON_POSITION, "the partition is at position %q, not at %q; nothing was accepted", p.position, m.before)
-	wrong.Position = string(p.position)
+	wrong.Position = text(p.position)
 	return nil, nil, wrong
 }
 
@@ -77,7 +77,7 @@ func (p *partition) sameRows(before, again *mark) error {
 	wrong := refuse(eowriterv1.Reason_REASON_CONFLICT,
 		"an append from position %q to %q was accepted before and had other rows: somebody else writes to this partition, or these are not the same rows again; nothing was accepted",
 		again.before, again.after)
-	wrong.Position = string(p.position)
+	wrong.Position = text(p.position)
 	return wrong
 }
 

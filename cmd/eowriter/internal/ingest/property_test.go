@@ -68,7 +68,9 @@ func TestModel(t *testing.T) {
 	})
 }
 
-func (m *ingestMachine) pick(t *rapid.T) *producer { return rapid.SampledFrom(m.producers).Draw(t, "producer") }
+func (m *ingestMachine) pick(t *rapid.T) *producer {
+	return rapid.SampledFrom(m.producers).Draw(t, "producer")
+}
 
 func (p *producer) position() string {
 	if n := len(p.chain); n > 0 {
