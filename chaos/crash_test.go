@@ -63,12 +63,78 @@ var circumstances = []circumstance{
 		a.crash(workload.Point{Step: committed.B6, Done: true, Nth: 24})
 		a.srv.Inject(emulator.Fault{Kind: emulator.StaleEnd, Lag: 60, Checks: 100})
 	}},
+	{name: "resolved", steps: "R", reason: ledger.Resolved, prelude: func(a *arena) {
+		a.unsettle()
+		a.lose()
+		a.order(func(l *ledger.Ledger, p ledger.Partition, _ []ledger.Intent, done func(error)) {
+			stream, _ := a.srv.Stream(p.Stream) // what a person sees in the table
+			l.Resolve(p.ID, p.Epoch, &ledger.Resolution{Landed: stream.End}, done)
+		})
+	}},
+	{name: "skipped", steps: "R", reason: ledger.Skipped, prelude: func(a *arena) {
+		a.unsettle()
+		a.skip()
+	}},
+	{name: "skipped and too large", steps: "R", reason: ledger.TooLarge, options: emulator.Options{SoftLimit: workload.SoftLimit}, prelude: func(a *arena) {
+		a.crash(workload.Point{Step: committed.R4, Done: true, Nth: 2})
+		a.skip() // a batch that was split, or one that is yet to be
+	}},
 	{name: "retired", steps: "F", prelude: (*arena).finish},
 	{name: "retired after a split", steps: "F", options: tooLarge.options, prelude: (*arena).finish},
 	{name: "moved and retired", steps: "F", reason: ledger.TakeOver, prelude: func(a *arena) {
 		a.finish()
 		a.move()
 	}},
+}
+
+// unsettle leaves batches of each partition open: some have landed, some have not.
+func (a *arena) unsettle() {
+	a.srv.Inject(emulator.Fault{Kind: emulator.CloseBefore, After: 20})
+	a.crash(workload.Point{Step: committed.B2, Done: true, Nth: 24})
+	a.srv.ClearFaults()
+	a.settle()
+}
+
+// lose has the service forget the streams of all partitions, which a run finds out.
+func (a *arena) lose() {
+	for _, p := range openToRead(a.t, a.script.Ledger).Partitions {
+		require.NoError(a.t, a.srv.ExpireStream(p.Stream))
+	}
+	for _, p := range partitions {
+		require.ErrorIs(a.t, a.run()[p], committed.ErrInDoubt)
+	}
+}
+
+// skip has the last open batch of each partition skipped that has one.
+func (a *arena) skip() {
+	skipped := 0
+	a.order(func(l *ledger.Ledger, p ledger.Partition, open []ledger.Intent, done func(error)) {
+		n := len(open)
+		if n == 0 {
+			done(nil)
+			return
+		}
+		skipped++
+		l.Skip(p.ID, p.Epoch, open[n-1].Number, "skipped by a person", done)
+	})
+	require.Positive(a.t, skipped)
+}
+
+// order is what a person orders for each partition.
+func (a *arena) order(order func(*ledger.Ledger, ledger.Partition, []ledger.Intent, func(error))) {
+	l, err := ledger.Open(a.script.Ledger, &ledger.Options{SegmentBytes: 64 << 10})
+	require.NoError(a.t, err)
+	defer func() { require.NoError(a.t, l.Close()) }()
+	all, err := l.Partitions()
+	require.NoError(a.t, err)
+	require.Len(a.t, all, len(partitions))
+	for _, p := range all {
+		_, open, err := l.Partition(p.Key)
+		require.NoError(a.t, err)
+		done := make(chan error, 1)
+		order(l, p, open, func(err error) { done <- err })
+		require.NoError(a.t, <-done)
+	}
 }
 
 // finish has everything land; the next run retires the partitions.
@@ -96,7 +162,7 @@ var recoveries = []workload.Point{{Nth: 1}, {Nth: 5}, {Nth: 12}}
 func TestCrash(t *testing.T) {
 	died := newKills(t, "OBRF")
 	for _, c := range circumstances {
-		for _, step := range committed.Steps {
+		for _, step := range slices.Concat(committed.Steps, committed.Endings) {
 			for _, frozen := range []bool{false, true} {
 				if !c.comes(step) || c.only != "" && c.only != mode(frozen) {
 					continue
@@ -137,6 +203,9 @@ func (m moment) String() string {
 // for each partition has rounds instead of occurrences.
 func moments(c circumstance, s committed.Step, frozen bool) (all []moment) {
 	for _, done := range []bool{false, true} {
+		if done && s == committed.R3 && c.reason == ledger.Resolved {
+			continue // there is nothing to finalize
+		}
 		add := func(nth, round int, recoveries ...workload.Point) {
 			all = append(all, moment{workload.Point{Step: s, Done: done, Nth: nth}, round, recoveries})
 		}

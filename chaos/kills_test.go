@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -37,7 +38,7 @@ func newKills(t *testing.T, letters string) *kills {
 	t.Cleanup(func() {
 		var table strings.Builder
 		few := false
-		for _, s := range append(committed.Steps, workload.H2) {
+		for _, s := range slices.Concat(committed.Steps, committed.Endings, []committed.Step{workload.H2}) {
 			if strings.ContainsRune(letters, rune(s[0])) {
 				before, after := k.at[workload.Point{Step: s}], k.at[workload.Point{Step: s, Done: true}]
 				fmt.Fprintf(&table, "%s  %4d before  %4d after\n", s, before, after)

@@ -60,7 +60,7 @@ func setDefault[T comparable](v *T, def T) {
 // be quick and must not call the partition.
 type Events struct {
 	// Step is called when a numbered step begins and when it is done. Steps are
-	// listed in Steps. B4 is the service's and never seen here.
+	// listed in Steps and Endings. B4 is the service's and never seen here.
 	Step func(StepEvent)
 	// Sent is called for every append handed to the client; again tells a replay
 	// from the first time.
@@ -90,8 +90,12 @@ type StepEvent struct {
 // Step is the number of a step in the life of a batch, a stream or a partition, as ARCHITECTURE.md has them.
 type Step string
 
-// Steps are all numbered steps, in their order. For each there is a crash test.
-var Steps = []Step{O1, O2, O3, B1, B2, B3, B4, B5, B6, B7, R1, R2, R3, R4, R5, F1, F2, F3, H1}
+// Steps are the numbered steps of writing, in their order. For each there is a crash test.
+var Steps = []Step{O1, O2, O3, B1, B2, B3, B4, B5, B6, B7, R1, R2, R3, R4, R5}
+
+// Endings are the steps of a partition that is retired, or that stops with a mark. For each
+// there is a crash test, too.
+var Endings = []Step{F1, F2, F3, H1}
 
 const (
 	O1 Step = "O1" // create the first stream
