@@ -77,13 +77,14 @@ func (s *state) meddle(n *node, m move) {
 		s.touched = true
 		n.start()
 	case reverted:
-		// Not excluded: a whole volume is rolled back while an old append is on its way, or so
-		// fast that the service's view still lags behind one. So there is none (what has been
-		// lost before is as good as lost now), and the view has caught up.
 		spend(&s.left.reverts)
-		s.delayed, n.wire = nil, nil
+		if s.apart(rolledOnTheWay) { // what was lost before is as good as lost now
+			s.delayed, n.wire = nil, nil
+		}
 		for i := range s.streams {
-			s.streams[i].before = s.streams[i].end
+			if s.apart(rolledFast) {
+				s.streams[i].before = s.streams[i].end
+			}
 		}
 		n.hangUp()
 		n.book = s.backup.clone()
@@ -104,6 +105,9 @@ func (s *state) meddle(n *node, m move) {
 		return
 	case resolved:
 		spend(&s.left.words)
+		if s.apart(toldOnTheWay) {
+			s.delayed = nil
+		}
 		n.book.part.Halt, n.book.part.Resolution = nil, &ledger.Resolution{Landed: n.inTable()}
 		n.start()
 	default:
