@@ -194,8 +194,10 @@ func (n *node) ordered(add func(moveKind, uint8)) {
 			}
 		}
 	}
-	if n.left.words != 0 && halt != nil && halt.Cause == ledger.InDoubt && n.m == nil && !n.push && n.table>>reachedBy(n.book.reached()) == 0 {
-		add(resolved, 0) // whoever looks at the table sees nothing that this ledger does not know
+	if n.left.words != 0 && halt != nil && halt.Cause == ledger.InDoubt && n.m == nil && !n.push {
+		if _, known := n.inTable(); known {
+			add(resolved, 0)
+		}
 	}
 }
 

@@ -108,7 +108,8 @@ func (s *state) meddle(n *node, m move) {
 		if s.apart(toldOnTheWay) {
 			s.delayed = nil
 		}
-		n.book.part.Halt, n.book.part.Resolution = nil, &ledger.Resolution{Landed: n.inTable()}
+		landed, _ := n.inTable()
+		n.book.part.Halt, n.book.part.Resolution = nil, &ledger.Resolution{Landed: landed}
 		n.start()
 	default:
 		panic(fmt.Sprint("not a move: ", m))
@@ -131,17 +132,21 @@ func (n *node) skip(i int) {
 	}
 }
 
-// inTable is what a person finds out who looks at the table: how far the open intents have landed.
-func (n *node) inTable() int64 {
-	landed := n.book.part.Acked
-	for i := range n.book.open {
-		if in := &n.book.open[i]; rowsOf(in)&^n.table == 0 {
-			landed = in.End()
-		} else {
-			break
-		}
+// inTable is what a person finds out who looks at the table: how far the open intents have
+// landed. It is not known if the table has others of the rows that come after.
+func (n *node) inTable() (landed int64, known bool) {
+	landed = n.book.part.Acked
+	rest := n.book.open
+	for len(rest) > 0 && rowsOf(&rest[0])&^n.table == 0 {
+		landed = rest[0].End()
+		rest = rest[1:]
 	}
-	return landed
+	var others rows
+	for i := range rest {
+		others |= rowsOf(&rest[i])
+	}
+	others |= ^below(reachedBy(n.book.reached()))
+	return landed, n.table&others == 0
 }
 
 // spend counts down what may go wrong only so often.

@@ -47,6 +47,13 @@ func TestModel(t *testing.T) {
 			full: func(b *bounds) { b.crashes, b.lags, b.expiries = 2, unlimited, 1 },
 		},
 		{
+			name: "restored, with orders",
+			with: func(b *bounds) {
+				b.rows, b.delays, b.crashes, b.errors, b.lags, b.restores, b.expiries, b.skips, b.words = 2, 1, 1, 0, 0, 1, 1, 1, 1
+			},
+			full: func(b *bounds) { b.rows, b.delays, b.crashes = 3, 2, 2 },
+		},
+		{
 			name: "rolled back",
 			with: func(b *bounds) { b.crashes, b.lags, b.reverts, b.expiries = 1, 0, 1, 1 },
 			full: func(b *bounds) { b.crashes, b.lags = 2, unlimited },
