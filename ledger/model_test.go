@@ -436,6 +436,10 @@ func (m *modelMachine) resolve(t *rapid.T) {
 func (m *modelMachine) skip(t *rapid.T) {
 	p := m.pick(t, func(p *modelPartition) bool { return p.Halt == nil && len(p.open) > 0 })
 	in := p.open[rapid.IntRange(0, len(p.open)-1).Draw(t, "intent")]
+	if p.Seal != nil && p.Seal.Reason != Encoding {
+		refused(t, skip(m.l, p.ID, p.Epoch, in.Number, "x"), "let a run of the writer end that first")
+		return
+	}
 	if in.Rows == 0 {
 		refused(t, skip(m.l, p.ID, p.Epoch, in.Number, "x"), "no open intent with rows")
 		return

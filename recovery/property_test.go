@@ -234,7 +234,8 @@ func (s *schedule) onDead(n *node, add func(int, string, func())) {
 
 // onOrders adds what a person may order for a node that is down.
 func (s *schedule) onOrders(n *node, add func(int, string, func())) {
-	if s.may.skips && n.book.part.Halt == nil {
+	// The ledger refuses an order to skip that comes after the seal.
+	if s.may.skips && n.book.part.Halt == nil && (n.book.part.Seal == nil || n.book.part.Seal.Reason == ledger.Encoding) {
 		for i := range n.book.open {
 			if in := &n.book.open[i]; in.Skip == "" && in.Rows > 0 {
 				add(1, "skip", func() { n.skip(i) })
