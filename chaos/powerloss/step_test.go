@@ -44,7 +44,11 @@ func next(w *world, seed uint64, n int, big bool) step {
 	}
 	for {
 		p := w.Partitions[d.IntN(len(w.Partitions))]
-		if s := d.stepOf(p); s.what != "" {
+		s := d.stepOf(p)
+		if big && p.Halt == nil && p.Seal == nil {
+			s = d.bind(p)
+		}
+		if s.what != "" {
 			s.part = p
 			return s
 		}
@@ -82,7 +86,7 @@ func (d *draw) open() step {
 func (d *draw) stepOf(p *part) step {
 	letters := int64(len(p.Letters))
 	switch {
-	case letters > 0 && (d.one(4) || len(p.Letters[0].Content) > 1<<20):
+	case letters > 0 && d.one(4):
 		return step{what: "deliver", upTo: p.Delivered + 1 + d.Int64N(letters)}
 	case p.Halt != nil && d.one(2):
 		return step{what: "resolve"}
