@@ -34,7 +34,7 @@ var halts = map[ledger.HaltCause]error{
 func (p *player) expect(run int) (expectations, error) {
 	all := make(expectations, len(p.s.Partitions))
 	for i := range all {
-		all[i].may = p.foreign(run, i)
+		all[i].may = p.staged(run, i)
 		if p.restored {
 			all[i].may[committed.ErrConflict], all[i].may[committed.ErrFenced] = true, true
 		}
@@ -55,12 +55,15 @@ func (p *player) expect(run int) (expectations, error) {
 	return all, nil
 }
 
-// foreign is what faults that are no accidents lead to: somebody finalizes the stream, or it expires.
-func (p *player) foreign(run, partition int) map[error]bool {
+// staged is what leads to stops by itself: somebody writes to the stream or finalizes it, or it expires.
+func (p *player) staged(run, partition int) map[error]bool {
 	may := map[error]bool{}
 	specs := p.s.Faults
 	for _, r := range p.s.Runs[:min(run+1, len(p.s.Runs))] {
 		specs = append(specs[:len(specs):len(specs)], r.Faults...)
+		if slices.ContainsFunc(r.Rests, func(r Rest) bool { return r.Foreign && r.Partition == partition }) {
+			may[committed.ErrConflict] = true
+		}
 	}
 	for _, spec := range specs {
 		f, err := emulator.ParseFault(spec)
@@ -84,6 +87,13 @@ func (p *player) doubts(part ledger.Partition, open []ledger.Intent, e *expectat
 		e.may = map[error]bool{e.must: true}
 		return
 	}
+	if part.Resolution != nil { // a person has said what has landed, which does not count elsewhere
+		// nor of a successor that has gone, too, since it was made.
+		if p.moved || part.Seal != nil && p.expired(part.Seal.Successor) {
+			e.may[committed.ErrInDoubt] = true
+		}
+		return
+	}
 	expired := p.expired(part.Stream)
 	rows := int64(0)
 	for _, in := range open {
@@ -96,7 +106,7 @@ func (p *player) doubts(part ledger.Partition, open []ledger.Intent, e *expectat
 	case (expired || part.Seal != nil && p.expired(part.Seal.Successor)) && (len(open) > 0 || p.moved):
 		e.may[committed.ErrInDoubt] = true
 	case expired:
-		p.covered.count("expired, nothing open")
+		p.covered.count(expiredIdle)
 	}
 }
 
@@ -143,6 +153,12 @@ func (p *player) verify(run int, final bool) *Failure {
 		return &Failure{incomplete, run, fmt.Sprintf("the ledger knows %d partitions", len(led.Partitions))}
 	}
 	for _, part := range led.Partitions {
+		if f := p.foreign[partitionOf(part.Key)]; f == part.Stream && part.Halt == nil && !p.expired(f) {
+			return &Failure{wentOn, run, fmt.Sprintf("partition %s did not notice that somebody else wrote to its stream", part.Key.Name)}
+		}
+		if part.Halt != nil && part.Halt.Cause == ledger.InDoubt && !p.restored {
+			return &Failure{incomplete, run, fmt.Sprintf("partition %s is in doubt, though a person has said what landed", part.Key.Name)}
+		}
 		at, err := workload.RowsAt(part.Position)
 		if part.Halt == nil && (err != nil || at != p.s.Rows || part.Rows+part.Dead != p.s.Rows) {
 			return &Failure{incomplete, run, fmt.Sprintf("partition %s has %d rows landed and %d dead of %d, and is at %q",
@@ -178,11 +194,16 @@ func (p *player) account(led workload.State) (chaos.History, error) {
 			p.covered.count("halted: " + part.Halt.Cause.String())
 			continue
 		}
+		if p.foreign[partitionOf(part.Key)] == part.Stream {
+			continue
+		}
 		if st, known := p.srv.Stream(part.Stream); known && p.probed { // before that, a copy need not fit
 			h.Claims = append(h.Claims, chaos.Claim{Partition: part.Key.Name, Stream: part.Stream, Acked: part.Acked, Next: part.Next, End: st.End})
 		}
 	}
 	err := led.AddTo(&h)
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	for d := range p.buried {
 		if !slices.Contains(h.Dead, d) {
 			h.Dead = append(h.Dead, d)

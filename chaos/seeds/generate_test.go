@@ -2,7 +2,9 @@ package seeds
 
 import (
 	"fmt"
+	"hash/fnv"
 	"math/rand/v2"
+	"strings"
 	"time"
 
 	"github.com/eowriter/eowriter/chaos/emulator"
@@ -18,14 +20,26 @@ func Generate(seed uint64) Schedule {
 		s.Partitions = append(s.Partitions, Partition{Frozen: rnd.IntN(2) == 0, Dirty: rnd.IntN(4) == 0})
 	}
 	s.Service = service(draw(seed, "service", 0))
-	s.Faults = weather(draw(seed, "weather", 0))
+	s.Faults = weather(draw(seed, "weather", 0), len(s.Partitions))
 	for n := range 1 + rnd.IntN(4) {
 		s.Runs = append(s.Runs, run(draw(seed, "run", int64(n)), s, n))
 	}
 	if rnd.IntN(12) == 0 {
 		restore(draw(seed, "restore", 0), &s)
 	}
+	if rnd.IntN(4) == 0 {
+		for n := range 1 + rnd.IntN(2) {
+			s.Retire = append(s.Retire, end(draw(seed, "retire", int64(n)), len(s.Partitions)))
+		}
+	}
 	return s
+}
+
+// draw returns random numbers for one purpose, the same in each run.
+func draw(seed uint64, purpose string, ordinal int64) *rand.Rand {
+	h := fnv.New64a()
+	_, _ = fmt.Fprintf(h, "%s %d", purpose, ordinal)
+	return rand.New(rand.NewPCG(seed, h.Sum64()))
 }
 
 // one says yes once in n times.
@@ -40,6 +54,12 @@ func service(rnd *rand.Rand) Service {
 	v := Service{
 		Latency: between(rnd, 100*time.Microsecond, 5*time.Millisecond), Pace: between(rnd, 100*time.Microsecond, 4*time.Millisecond),
 		SoftLimit: one(rnd, 4), AbortFollowers: one(rnd, 3), RowsFirst: one(rnd, 3),
+	}
+	if one(rnd, 4) {
+		v.Latency = between(rnd, 5*time.Millisecond, 300*time.Millisecond)
+	}
+	if one(rnd, 8) {
+		v.Pace = between(rnd, 4*time.Millisecond, 100*time.Millisecond)
 	}
 	if one(rnd, 10) {
 		v.MaxConnections = 1 + rnd.IntN(2)
@@ -57,7 +77,7 @@ func service(rnd *rand.Rand) Service {
 }
 
 // weather is what goes wrong by chance: some of the kinds of faults that a writer recovers from.
-func weather(rnd *rand.Rand) (specs []string) {
+func weather(rnd *rand.Rand, partitions int) (specs []string) {
 	scale := []float64{0.3, 1, 3}[rnd.IntN(3)]
 	p := func(of float64) string { return fmt.Sprintf("p=%.4f", of*scale*(0.5+rnd.Float64())) }
 	all := []func() string{
@@ -80,9 +100,13 @@ func weather(rnd *rand.Rand) (specs []string) {
 		func() string { return "reset-after:" + p(.005) + ",all=true" },
 		func() string { return "goaway:" + p(.005) },
 		func() string { return "goaway-after:" + p(.005) },
-		func() string { return fmt.Sprintf("stale-end:p=0.5,lag=%d,checks=%d", 1+rnd.IntN(4), 1+rnd.IntN(12)) },
+		func() string {
+			return fmt.Sprintf("stale-end:p=0.5,lag=%d,checks=%d", 1+rnd.IntN(4)*rnd.IntN(4), 1+rnd.IntN(12)*(1+rnd.IntN(2)))
+		},
 		func() string { return fmt.Sprintf("intervals:every=%d", 5+rnd.IntN(20)) },
-		func() string { return fmt.Sprintf("internal-every:every=%d", 5+rnd.IntN(20)) },
+		func() string {
+			return fmt.Sprintf("internal-every:table=%s,every=%d", tableOf(rnd.IntN(partitions)), 5+rnd.IntN(20))
+		},
 		func() string { return "drop-connect:" + p(.1) },
 		func() string { return "refuse-create:" + p(.2) },
 		func() string { return "create-lost:" + p(.2) },
@@ -99,18 +123,32 @@ func weather(rnd *rand.Rand) (specs []string) {
 // exactly is a fault with coordinates: a partition and the ordinal of the request there.
 func exactly(rnd *rand.Rand, partitions int) string {
 	kinds := []string{"close-before", "close-after", "error", "error-after", "abort", "stall", "reset-before", "reset-after",
-		"goaway", "goaway-after", "close-after", "error-after"}
+		"goaway", "goaway-after", "close-after", "error-after", "drop-connect", "refuse-create", "create-lost", "finalize-lost"}
 	kind := kinds[rnd.IntN(len(kinds))]
 	if one(rnd, 15) {
 		kind = []string{string(emulator.Finalize), string(emulator.Expire)}[rnd.IntN(2)]
 	}
-	return fmt.Sprintf("%s:table=%s,after=%d,count=%d", kind, tableOf(rnd.IntN(partitions)), rnd.IntN(12), 1+rnd.IntN(3))
+	count := 1 + rnd.IntN(3)
+	if one(rnd, 5) {
+		count = 1 + rnd.IntN(20) // an outage
+	}
+	after := rnd.IntN(12)
+	if strings.HasSuffix(kind, "-lost") || strings.HasSuffix(kind, "create") || kind == "drop-connect" {
+		after = rnd.IntN(2) // of few
+	}
+	return fmt.Sprintf("%s:table=%s,after=%d,count=%d", kind, tableOf(rnd.IntN(partitions)), after, count)
 }
 
 func run(rnd *rand.Rand, s Schedule, n int) Run {
 	r := Run{Upto: 1 + rnd.Int64N(s.Rows), Batch: 1 + rnd.Int64N(8), Follow: one(rnd, 2), Encoder: uint32(1 + n*rnd.IntN(2)%2)}
+	if !one(rnd, 4) {
+		r.Pause = between(rnd, time.Microsecond, time.Millisecond)
+	}
 	if one(rnd, 2) {
 		r.Window = 1 + rnd.IntN(8)
+	}
+	if one(rnd, 6) {
+		r.WindowBytes = 1 + rnd.Int64N(100)
 	}
 	if one(rnd, 6) {
 		r.MaxConnections = 1
@@ -132,15 +170,26 @@ func run(rnd *rand.Rand, s Schedule, n int) Run {
 	}
 	for range rnd.IntN(3) {
 		rest := Rest{Partition: rnd.IntN(len(s.Partitions)), Row: rnd.Int64N(s.Rows), For: silence(rnd), Alter: one(rnd, 5)}
+		if one(rnd, 5) {
+			rest.Reopen, rest.Grace = true, between(rnd, time.Nanosecond, 20*time.Millisecond)
+		}
+		if one(rnd, 3) {
+			rest.For = 0
+		}
+		rest.Foreign = one(rnd, 40)
 		r.Rests = append(r.Rests, rest)
 	}
 	r.End = end(rnd, len(s.Partitions))
 	for range rnd.IntN(3) {
-		switch rnd.IntN(5) {
-		case 0:
+		switch rnd.IntN(10) {
+		case 0, 1:
 			r.Then = append(r.Then, Then{What: Move})
-		case 1:
+		case 2, 3:
 			r.Then = append(r.Then, Then{What: Alter})
+		case 4:
+			r.Then = append(r.Then, Then{What: Resolve})
+		case 5:
+			r.Then = append(r.Then, Then{What: Skip})
 		default:
 			r.Then = append(r.Then, Then{What: Silence, For: silence(rnd)})
 		}
@@ -162,7 +211,7 @@ func end(rnd *rand.Rand, partitions int) End {
 	case 0:
 		return End{} // when all has landed
 	case 1:
-		e.After, e.Grace = between(rnd, time.Millisecond, 300*time.Millisecond), between(rnd, 0, 20*time.Millisecond)
+		e.After, e.Grace = between(rnd, time.Millisecond, 2*time.Second), between(rnd, 0, 20*time.Millisecond)
 	case 2:
 		e.After = between(rnd, time.Millisecond, time.Minute)
 	case 3:

@@ -71,25 +71,3 @@ func (h *histories) note(stream string, format string, args ...any) {
 	}
 	fmt.Fprintf(b, format+"\n", args...)
 }
-
-// coverage counts what happened, by a name for people.
-type coverage struct {
-	mu sync.Mutex // guards n; a leaf
-	n  map[string]int
-}
-
-func newCoverage() *coverage { return &coverage{n: map[string]int{}} }
-
-func (c *coverage) count(what string) { c.add(what, 1) }
-
-func (c *coverage) add(what string, n int) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.n[what] += n
-}
-
-func (c *coverage) merge(other *coverage) {
-	for what, n := range other.n {
-		c.add(what, n)
-	}
-}

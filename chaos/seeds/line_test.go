@@ -63,31 +63,25 @@ func (l *line) dial(ctx context.Context, _ string) (net.Conn, error) {
 // arrives zombie later, or with 0 never.
 func (l *line) cut(zombie time.Duration) {
 	l.mu.Lock()
+	defer l.mu.Unlock()
 	l.dead = true
-	var ended []*conn
 	for c := range l.conns {
-		if zombie > 0 && len(c.queue) > 0 {
-			for i := range c.queue {
-				c.queue[i].due = c.queue[i].due.Add(zombie)
-			}
-			c.zombie = true
-			c.wake()
-			continue
+		if zombie == 0 {
+			c.queue = nil
 		}
-		ended = append(ended, c)
-	}
-	l.mu.Unlock()
-	for _, c := range ended {
-		_ = c.Close()
+		for i := range c.queue {
+			c.queue[i].due = c.queue[i].due.Add(zombie)
+		}
+		c.closeLocked()
 	}
 }
 
-// late says how many connections still have something to deliver for a dead process.
+// late says how many connections that were closed still have something to deliver.
 func (l *line) late() (n int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for c := range l.conns {
-		if c.zombie {
+		if c.closed && len(c.queue) > 0 {
 			n++
 		}
 	}
@@ -99,9 +93,8 @@ type conn struct {
 	net.Conn
 	line   *line
 	queue  []packet
-	more   chan struct{} // capacity 1: the queue, closed or zombie has changed
-	closed bool
-	zombie bool // nobody is there any more; what is in the queue is delivered all the same
+	more   chan struct{} // capacity 1: the queue or closed has changed
+	closed bool          // what is in the queue is delivered all the same
 }
 
 type packet struct {
@@ -127,16 +120,18 @@ func (c *conn) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// Close ends the connection at once, unless it is to deliver what a dead process wrote.
+// Close ends the connection; what was written still arrives, like over TCP.
 func (c *conn) Close() error {
 	c.line.mu.Lock()
 	defer c.line.mu.Unlock()
-	if c.zombie || c.closed {
-		return nil
-	}
+	c.closeLocked()
+	return nil
+}
+
+func (c *conn) closeLocked() {
 	c.closed = true
+	_ = c.SetReadDeadline(time.Now()) // nobody hears anything any more
 	c.wake()
-	return c.Conn.Close()
 }
 
 // pump delivers what was written, each packet when it is due.
@@ -151,7 +146,7 @@ func (c *conn) pump() {
 		if wait <= 0 && len(c.queue) > 0 {
 			next, c.queue = c.queue[0].data, c.queue[1:]
 		}
-		over := c.closed || c.zombie && len(c.queue) == 0 && next == nil
+		over := c.closed && len(c.queue) == 0 && next == nil
 		if over {
 			delete(c.line.conns, c)
 		}
@@ -161,11 +156,20 @@ func (c *conn) pump() {
 			_ = c.Conn.Close()
 			return
 		case next != nil:
-			_, _ = c.Conn.Write(next) // whoever reads the connection finds out that it is broken
+			if _, err := c.Conn.Write(next); err != nil {
+				c.broke()
+			}
 		default:
 			c.rest(wait)
 		}
 	}
+}
+
+// broke forgets what can't arrive: the service has closed the connection. Whoever reads it finds out.
+func (c *conn) broke() {
+	c.line.mu.Lock()
+	defer c.line.mu.Unlock()
+	c.queue = nil
 }
 
 // rest waits for a change, and no longer than d if that isn't negative.

@@ -64,20 +64,20 @@ func (x *process) step(e committed.StepEvent) {
 			x.active[i] = true
 		}
 	case e.Step == committed.B5 && !e.Done:
-		if x.sent[i] != (time.Time{}) && now.Sub(x.sent[i]) >= x.answerTimeout() {
-			x.p.covered.count("answer timeout")
+		if x.sent[i] != (time.Time{}) && now.Sub(x.sent[i]) >= x.overdue() {
+			x.p.covered.count(answerTimeout)
 		}
 		x.sent[i] = now
 	case (e.Step == committed.O1 || e.Step == committed.R1) && !e.Done:
 		x.creates[i] = now
 	case (e.Step == committed.O1 || e.Step == committed.R1) && x.r.CreateRate > 0 && now.Sub(x.creates[i]) >= 100*time.Millisecond:
-		x.p.covered.count("wait: create rate")
+		x.p.covered.count(createWait)
 	}
 	x.mu.Unlock()
 	x.reached(i, e.Step, e.Done)
 }
 
-func (x *process) answerTimeout() time.Duration {
+func (x *process) overdue() time.Duration {
 	if x.r.AnswerTimeout > 0 {
 		return time.Duration(x.r.AnswerTimeout)
 	}
@@ -97,9 +97,9 @@ func (x *process) idle(r Rest) {
 	switch connected := streams[len(streams)-1].Connections; {
 	case connected > 0 || time.Duration(r.For) < 2*min(ours, theirs):
 	case ours < theirs:
-		x.p.covered.count("idle close by the writer")
+		x.p.covered.count(idleByWriter)
 	default:
-		x.p.covered.count("idle close by the service")
+		x.p.covered.count(idleByService)
 	}
 }
 
@@ -108,6 +108,6 @@ func (x *process) count() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if bound := x.r.MaxConnections; bound > 0 && len(x.active) > bound {
-		x.p.covered.add("connection yielded", len(x.active)-bound)
+		x.p.covered.add(yielded, len(x.active)-bound)
 	}
 }

@@ -1,7 +1,6 @@
 package seeds
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 )
@@ -13,11 +12,7 @@ func report(w io.Writer, s Schedule, f *Failure, events []string, file string) {
 	for _, e := range events {
 		fmt.Fprintln(w, e)
 	}
-	text, err := json.Marshal(s)
-	if err != nil {
-		text = []byte(err.Error())
-	}
-	fmt.Fprintf(w, "\nthe schedule: %s\n\nagain:\n  go test ./chaos/seeds -run TestSeeds -seeds 1 -seed %d\n", text, s.Seed)
+	fmt.Fprintf(w, "\nthe schedule: %s\n\nagain:\n  go test ./chaos/seeds -run TestSeeds -seeds 1 -seed %d\n", text(s), s.Seed)
 	if file != "" {
 		fmt.Fprintf(w, "  go test ./chaos/seeds -run TestReplay -v -schedule %s\n", file)
 	}

@@ -8,9 +8,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/eowriter/eowriter/chaos"
 	"github.com/eowriter/eowriter/chaos/emulator"
-	"github.com/eowriter/eowriter/chaos/workload"
 	"github.com/eowriter/eowriter/committed"
 	"github.com/eowriter/eowriter/ledger"
 	"github.com/eowriter/eowriter/retry"
@@ -24,6 +22,9 @@ const (
 	closed  ending = "closed"
 	killed  ending = "killed"
 )
+
+// apart is what lies between the beginnings of two partitions.
+const apart = 17 * time.Microsecond
 
 // process is one run of the writer.
 type process struct {
@@ -40,6 +41,7 @@ type process struct {
 	dead    bool       // nothing counts any more that it does or is told
 	events  int        // that End.At counts
 	image   image      // of the ledger when it died
+	before  *image     // of the ledger when it was opened; nil: nobody asks
 	wrong   error      // why there is none
 	sent    []time.Time
 	creates []time.Time
@@ -52,10 +54,17 @@ func (p *player) runWriter(n int, r Run) (failed []error, how ending, err error)
 	x := &process{p: p, r: r, line: newLine(p.service, time.Duration(p.s.Service.Latency)), died: make(chan struct{}),
 		sent: make([]time.Time, len(p.s.Partitions)), creates: make([]time.Time, len(p.s.Partitions)), active: map[int]bool{}}
 	p.lines = append(p.lines, x.line)
-	x.ctx, x.cancel = context.WithTimeout(context.Background(), patience+r.silent())
+	x.ctx, x.cancel = context.WithTimeout(context.Background(), p.patience(n)+r.silent())
 	defer x.cancel()
 	if x.led, err = ledger.Open(p.path, &ledger.Options{SegmentBytes: 64 << 10, Committed: x.committed}); err != nil {
 		return nil, "", err
+	}
+	if p.opt.Amnesia {
+		before, err := imageOf(p.path)
+		if err != nil {
+			return nil, "", errors.Join(err, x.led.Close())
+		}
+		x.before = &before
 	}
 	if x.w, err = committed.Open(x.ctx, x.led, x.options()); err != nil {
 		return nil, "", errors.Join(err, x.led.Close())
@@ -70,7 +79,10 @@ func (p *player) runWriter(n int, r Run) (failed []error, how ending, err error)
 		defer close(over)
 		var all sync.WaitGroup
 		for i := range failed {
-			all.Go(func() { failed[i] = x.write(i) })
+			all.Go(func() {
+				time.Sleep(time.Duration(i) * apart) // so that each time the same one is first
+				failed[i] = x.run(i)
+			})
 		}
 		all.Wait()
 	}()
@@ -79,6 +91,14 @@ func (p *player) runWriter(n int, r Run) (failed []error, how ending, err error)
 	p.journal.note("run %d has ended: %s", n, how)
 	p.covered.count("run " + string(how))
 	return failed, how, err
+}
+
+// patience is how long a run may take, beside silences.
+func (p *player) patience(run int) time.Duration {
+	if run == len(p.s.Runs) {
+		return lastPatience
+	}
+	return patience
 }
 
 // silent is how long sources are silent at most.
@@ -170,6 +190,9 @@ func (x *process) die() {
 		x.p.covered.add("zombie connection", n)
 	}
 	image, err := imageOf(x.p.path)
+	if x.before != nil {
+		image = *x.before
+	}
 	x.mu.Lock()
 	x.image, x.wrong = image, err
 	x.mu.Unlock()
@@ -211,7 +234,7 @@ func (x *process) options() committed.Options {
 	backoff.Jitter = 0 // it would be drawn from a source that is shared
 	opt := committed.Options{
 		ClientOptions: x.line.options(), Events: x.listen(), Backoff: backoff,
-		WindowRequests: r.Window, MaxConnections: r.MaxConnections,
+		WindowRequests: r.Window, WindowBytes: r.WindowBytes, MaxConnections: r.MaxConnections,
 		IdleTimeout: time.Duration(r.IdleTimeout), AnswerTimeout: time.Duration(r.AnswerTimeout), StreamAge: time.Duration(r.StreamAge),
 		CreateRate: 1e6, CreateBurst: 1e6,
 	}
@@ -221,99 +244,6 @@ func (x *process) options() committed.Options {
 	return opt
 }
 
-// write offers the rest of a partition's source and waits until it has landed.
-func (x *process) write(i int) error {
-	src := x.p.s.source(i, x.r.Encoder)
-	table := workload.TableSchema()
-	if x.r.Follow {
-		table = x.p.schema(i)
-	}
-	schema, err := committed.NewSchema(tableOf(i), table, nil)
-	if err != nil {
-		return err
-	}
-	cfg := committed.PartitionConfig{Table: tableOf(i), Name: workload.Name(i), Schema: schema, Encoder: src.Encoder, MaxDead: x.p.s.Rows}
-	if !x.p.s.Partitions[i].Frozen {
-		cfg.Replay = src.Replay
-	}
-	part, err := x.w.Partition(x.ctx, cfg)
-	if err != nil {
-		return err
-	}
-	at, err := workload.RowsAt(part.Position())
-	if err != nil {
-		return err
-	}
-	x.p.journal.note("p%d is open at row %d", i, at)
-	x.heard(func(p *player) {
-		p.history.Resumed = append(p.history.Resumed, chaos.Resumed{Partition: workload.Name(i), At: at, Stored: p.stored[i]})
-	})
-
-	results := make(chan pending, x.p.s.Rows+1)
-	var waiting sync.WaitGroup
-	waiting.Go(func() {
-		for b := range results {
-			x.told(i, b)
-		}
-	})
-	defer waiting.Wait()
-	defer close(results)
-	rests := x.r.restsOf(i)
-	for upto := min(x.r.Upto, x.p.s.Rows); at < upto; {
-		for len(rests) > 0 && rests[0].Row <= at {
-			if err := x.rest(part, rests[0]); err != nil {
-				return err
-			}
-			rests = rests[1:]
-		}
-		to := min(at+x.r.Batch, upto)
-		b := src.Batch(at, to)
-		if x.r.Follow {
-			b.Schema = part.Schema()
-		}
-		result, err := part.Append(x.ctx, b)
-		if err != nil {
-			return err
-		}
-		results <- pending{at, to, result}
-		at = to
-	}
-	return part.Drain(x.ctx)
-}
-
-type pending struct {
-	from, to int64
-	result   *committed.Result
-}
-
-// told notes what a result says, if there is still somebody to hear it.
-func (x *process) told(i int, b pending) {
-	if b.result.Stored(x.ctx) == nil {
-		x.heard(func(p *player) { p.stored[i] = max(p.stored[i], b.to) })
-	}
-	ack, err := b.result.Wait(x.ctx)
-	if err != nil {
-		return
-	}
-	told := chaos.Told{Partition: workload.Name(i), From: b.from, To: b.to, Stream: ack.Stream, Offset: ack.Offset}
-	if ack.Rows == 0 {
-		told.Stream = "" // its rows are dead: there is no place
-	}
-	x.heard(func(p *player) { p.history.Told = append(p.history.Told, told) })
-}
-
-// heard calls f with the player's lock held, unless the process is dead.
-func (x *process) heard(f func(*player)) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if x.dead {
-		return
-	}
-	x.p.mu.Lock()
-	defer x.p.mu.Unlock()
-	f(x.p)
-}
-
 // committed is told by the ledger what is durable.
 func (x *process) committed(c ledger.Commit) {
 	x.heard(func(p *player) {
@@ -321,37 +251,4 @@ func (x *process) committed(c ledger.Commit) {
 			p.bind(b.Key, b.Stream, b.Intent)
 		}
 	})
-}
-
-func (r Run) restsOf(i int) (rests []Rest) {
-	for _, rest := range r.Rests {
-		if rest.Partition == i {
-			rests = append(rests, rest)
-		}
-	}
-	return rests
-}
-
-// rest is a source's silence.
-func (x *process) rest(part *committed.Partition, r Rest) error {
-	if r.Alter {
-		if err := x.p.alter(r.Partition); err != nil {
-			return err
-		}
-	}
-	if r.For == 0 {
-		return nil
-	}
-	x.p.journal.note("p%d is silent for %v", r.Partition, time.Duration(r.For))
-	t := time.NewTimer(time.Duration(r.For))
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-part.Stopped():
-		return part.Err()
-	case <-x.ctx.Done():
-		return x.ctx.Err()
-	}
-	x.idle(r)
-	return nil
 }

@@ -9,7 +9,6 @@ import (
 
 	"github.com/eowriter/eowriter/chaos/emulator"
 	"github.com/eowriter/eowriter/chaos/workload"
-	"github.com/eowriter/eowriter/committed"
 )
 
 // Schedule is a scenario. The zero value of a field is the plainest choice.
@@ -21,6 +20,7 @@ type Schedule struct {
 	Service    Service
 	Faults     []string `json:",omitempty"` // emulator.ParseFault; armed until the last run
 	Runs       []Run    // of the writer; one more follows, without faults, in which all has to land
+	Retire     []End    `json:",omitempty"` // runs after that which retire the partitions, with the same faults; the last has none
 }
 
 // Partition is one partition. Its table is its own: see tableOf.
@@ -47,7 +47,9 @@ type Service struct {
 type Run struct {
 	Upto           int64    // rows that each source has by then
 	Batch          int64    // rows of each append
+	Pause          Duration `json:",omitempty"` // of each source after a batch
 	Window         int      `json:",omitempty"`
+	WindowBytes    int64    `json:",omitempty"`
 	MaxConnections int      `json:",omitempty"`
 	IdleTimeout    Duration `json:",omitempty"`
 	AnswerTimeout  Duration `json:",omitempty"`
@@ -68,6 +70,9 @@ type Rest struct {
 	Row       int64    // before the first batch that begins at this row or later
 	For       Duration `json:",omitempty"`
 	Alter     bool     `json:",omitempty"` // the table gets one more column then
+	Reopen    bool     `json:",omitempty"` // the partition is closed then, and opened again
+	Grace     Duration `json:",omitempty"` // of that closing
+	Foreign   bool     `json:",omitempty"` // somebody else writes to the partition's stream, of which nothing is open then
 }
 
 // End says how a run ends, if not all has landed before: then it is closed.
@@ -92,6 +97,8 @@ type What string
 const (
 	Silence What = "silence" // nothing, for some time
 	Alter   What = "alter"   // each table gets one more column
+	Resolve What = "resolve" // a person says what has landed of the streams that are in doubt
+	Skip    What = "skip"    // a person gives up the oldest open batch of each partition
 	Move    What = "move"    // the ledger is moved to another file
 	Keep    What = "keep"    // a copy of the ledger is put aside
 	Restore What = "restore" // that copy is put back in its place
@@ -110,9 +117,10 @@ func (d *Duration) UnmarshalText(text []byte) error {
 	return err
 }
 
-func tableOf(partition int) string {
-	return "projects/p/datasets/d/tables/t" + strconv.Itoa(partition)
-}
+const tablePrefix = "projects/p/datasets/d/tables/t"
+
+// tableOf is the table of a partition, which no other writes to.
+func tableOf(partition int) string { return tablePrefix + strconv.Itoa(partition) }
 
 func (s Schedule) shape() workload.Shape {
 	return workload.Shape{Partitions: len(s.Partitions), Rows: s.Rows, BatchRows: s.BatchRows}
@@ -133,8 +141,10 @@ func (s Schedule) check() error {
 		if r.Batch < 1 {
 			return fmt.Errorf("schedule: run %d: batches of %d rows", i, r.Batch)
 		}
-		if r.End.At.Nth > 0 && r.End.At.Step == committed.B4 && r.End.Partition >= len(s.Partitions) {
-			return fmt.Errorf("schedule: run %d ends by partition %d", i, r.End.Partition)
+		for _, rest := range r.Rests {
+			if rest.Partition >= len(s.Partitions) {
+				return fmt.Errorf("schedule: run %d rests for partition %d", i, rest.Partition)
+			}
 		}
 		specs = append(specs[:len(specs):len(specs)], r.Faults...)
 	}

@@ -2,7 +2,11 @@ package seeds
 
 import (
 	"encoding/json"
+	"fmt"
 	"slices"
+	"strings"
+
+	"github.com/eowriter/eowriter/chaos/emulator"
 )
 
 // shrink looks for a smaller schedule that still fails, as fails says. It tries the same changes in the same order
@@ -32,20 +36,21 @@ func shrink(s Schedule, tries int, fails func(Schedule) bool) Schedule {
 
 // clone is a copy that shares nothing.
 func clone(s Schedule) (c Schedule) {
-	text, err := json.Marshal(s)
-	if err == nil {
-		err = json.Unmarshal(text, &c)
-	}
-	if err != nil {
-		panic(err) // plain data
+	if err := json.Unmarshal([]byte(text(s)), &c); err != nil {
+		panic(err)
 	}
 	return c
 }
 
-func sameAs(a, b Schedule) bool {
-	x, _ := json.Marshal(a)
-	y, _ := json.Marshal(b)
-	return string(x) == string(y)
+func sameAs(a, b Schedule) bool { return text(a) == text(b) }
+
+// text is the schedule as JSON, in a line.
+func text(s Schedule) string {
+	b, err := json.Marshal(s)
+	if err != nil {
+		panic(err) // plain data
+	}
+	return string(b)
 }
 
 type change func(*Schedule)
@@ -54,6 +59,7 @@ type change func(*Schedule)
 func changes(s Schedule) (all []change) {
 	all = append(all, without(len(s.Runs), func(s *Schedule, from, to int) { s.Runs = slices.Delete(s.Runs, from, to) })...)
 	all = append(all, without(len(s.Faults), func(s *Schedule, from, to int) { s.Faults = slices.Delete(s.Faults, from, to) })...)
+	all = append(all, without(len(s.Retire), func(s *Schedule, from, to int) { s.Retire = slices.Delete(s.Retire, from, to) })...)
 	for i := len(s.Partitions) - 1; i >= 0 && len(s.Partitions) > 1; i-- {
 		all = append(all, func(s *Schedule) { leaveOut(s, i) })
 	}
@@ -68,7 +74,8 @@ func changes(s Schedule) (all []change) {
 			func(s *Schedule) { s.Runs[n].End = End{} },
 			func(s *Schedule) { s.Runs[n].End.Zombie = 0 },
 			func(s *Schedule) { s.Runs[n] = plain(s.Runs[n]) },
-			func(s *Schedule) { s.Runs[n].Window = 0 },
+			func(s *Schedule) { s.Runs[n].Window, s.Runs[n].WindowBytes = 0, 0 },
+			func(s *Schedule) { s.Runs[n].Pause = 0 },
 			func(s *Schedule) { s.Runs[n].MaxConnections = 0 },
 			func(s *Schedule) { s.Runs[n].IdleTimeout, s.Runs[n].AnswerTimeout = 0, 0 },
 			func(s *Schedule) { s.Runs[n].StreamAge = 0 },
@@ -98,7 +105,7 @@ func changes(s Schedule) (all []change) {
 
 // plain is a run with the options' defaults.
 func plain(r Run) Run {
-	return Run{Upto: r.Upto, Batch: r.Batch, Faults: r.Faults, Rests: r.Rests, End: r.End, Then: r.Then}
+	return Run{Upto: r.Upto, Batch: r.Batch, Pause: r.Pause, Faults: r.Faults, Rests: r.Rests, End: r.End, Then: r.Then}
 }
 
 // without leaves out pieces of a list of n: all, halves, quarters, one by one.
@@ -111,12 +118,18 @@ func without(n int, remove func(s *Schedule, from, to int)) (all []change) {
 	return all
 }
 
-// leaveOut leaves out a partition, with all that concerns it alone; those behind it move up, but for the faults that
-// name their tables.
+// leaveOut leaves out a partition, with all that concerns it alone; those behind it move up.
 func leaveOut(s *Schedule, i int) {
 	s.Partitions = slices.Delete(s.Partitions, i, i+1)
+	s.Faults = moveUp(s.Faults, i)
+	for n := range s.Retire {
+		if s.Retire[n].Partition > i {
+			s.Retire[n].Partition--
+		}
+	}
 	for n := range s.Runs {
 		r := &s.Runs[n]
+		r.Faults = moveUp(r.Faults, i)
 		r.Rests = slices.DeleteFunc(r.Rests, func(r Rest) bool { return r.Partition == i })
 		for j := range r.Rests {
 			if r.Rests[j].Partition > i {
@@ -127,4 +140,22 @@ func leaveOut(s *Schedule, i int) {
 			r.End.Partition--
 		}
 	}
+}
+
+// moveUp leaves out the faults of partition i's table and gives those of tables behind it the new names.
+func moveUp(specs []string, i int) (kept []string) {
+	for _, spec := range specs {
+		f, err := emulator.ParseFault(spec)
+		if err != nil {
+			panic(err) // check has looked at it
+		}
+		table := 0
+		if _, err := fmt.Sscanf(f.Table, tablePrefix+"%d", &table); err == nil && table == i {
+			continue
+		} else if err == nil && table > i {
+			spec = strings.Replace(spec, "table="+f.Table, "table="+tableOf(table-1), 1)
+		}
+		kept = append(kept, spec)
+	}
+	return kept
 }
