@@ -150,7 +150,9 @@ func (d *driver) begin(s step, done func(error)) error {
 	case "halt":
 		l.Halt(id, epoch, s.halt, done)
 	case "resolve":
-		l.Resolve(id, epoch, nil, done)
+		l.Resolve(id, epoch, s.word, done)
+	case "skip":
+		l.Skip(id, epoch, s.number, skipReason, done)
 	case "deliver":
 		l.Deliver(id, s.upTo, done)
 	case "retire":
