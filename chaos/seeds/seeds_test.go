@@ -55,6 +55,9 @@ func TestSeeds(t *testing.T) {
 	take := func() (uint64, bool) {
 		next.Lock()
 		defer next.Unlock()
+		if played := seed - first; played > 0 && played%1000 == 0 {
+			t.Logf("%d seeds", played)
+		}
 		seed++
 		return seed - 1, seed-first <= uint64(n) && failures < 3
 	}
