@@ -2,9 +2,11 @@ package seeds
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/eowriter/eowriter/chaos"
+	"github.com/eowriter/eowriter/chaos/emulator"
 	"github.com/eowriter/eowriter/chaos/workload"
 )
 
@@ -43,8 +45,8 @@ func (p *player) then(t Then) error {
 	case Keep:
 		return p.keep()
 	case Restore:
-		if p.kept == nil || time.Since(p.keptAt) > p.ttl()/4 {
-			return nil
+		if p.kept == nil || time.Since(p.keptAt) > p.ttl()/4 || t.Whole && strings.Contains(text(p.s), string(emulator.Expire)+":") {
+			return nil // see keep
 		}
 		return p.restore(t.Whole)
 	default:
