@@ -138,12 +138,7 @@ func (p *Partition) anew(a recovery.Action, newest *Schema, e *recovery.Event) e
 		rows.Free()
 		return err
 	}
-	if r := p.results[a.Batch]; r == nil {
-		p.results[a.Batch] = &Result{p: p, rows: rows}
-	} else {
-		r.rows.Free()
-		r.rows = rows
-	}
+	p.results[a.Batch].keep(rows)
 	e.Intent = in
 	return nil
 }

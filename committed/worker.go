@@ -114,7 +114,7 @@ func (p *Partition) flying() *connection {
 // earlier run and not here yet. p.mu is held.
 func (p *Partition) rows(a recovery.Action) block {
 	r := p.results[a.Batch]
-	if r == nil || r.rows == nil {
+	if r.rows == nil {
 		return nil
 	}
 	r.rows.Ref()
@@ -131,8 +131,10 @@ func (p *Partition) again(a recovery.Action) (block, error) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	rows.Ref()
-	p.results[a.Batch] = &Result{p: p, rows: rows}
+	if r := p.results[a.Batch]; !r.isResolved {
+		rows.Ref()
+		r.keep(rows)
+	}
 	return rows, nil
 }
 

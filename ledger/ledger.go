@@ -159,9 +159,10 @@ func open(path string, o Options, readOnly bool) (*Ledger, error) {
 // start takes the locked file into use.
 func (l *Ledger) start(info os.FileInfo) error {
 	if !l.readOnly {
-		// After a failed sync the page cache may hold what the disk does not
-		// (invariant 7); from here on they agree.
-		if err := l.file.Sync(); err != nil {
+		// After a failed sync, or a crash before one, the system may show what the
+		// disk does not have (invariant 7): rows, and names of files. From here on
+		// they agree.
+		if err := errors.Join(l.file.Sync(), syncFolder(filepath.Dir(l.path))); err != nil {
 			return fmt.Errorf("sync: %w", err)
 		}
 	}

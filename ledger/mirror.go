@@ -50,20 +50,20 @@ func (m *mirror) sealed(p *partition) {
 // acknowledge moves the first n open intents of p below Acked.
 func (p *partition) acknowledge(n int) {
 	r := &p.record
-	var last *Intent // that ends a batch
+	var last *Intent // that ends a batch with a position
 	for i := range p.open[:n] {
 		in := &p.open[i]
 		r.Rows += in.Rows
 		r.Acked = in.End()
 		r.Position = reach(in, r.Position)
-		if in.Ends() {
+		if in.Ends() && in.After != nil {
 			last = in
 		}
 	}
 	if last != nil {
 		r.Last = &Append{
 			Before: last.Before, After: last.After, Digest: last.Digest,
-			Stream: r.Stream, Epoch: r.Epoch, Offset: last.Start, Rows: last.Rows,
+			Stream: r.Stream, Epoch: r.Epoch, Offset: last.Start, Rows: last.Rows, Parts: last.Parts,
 		}
 	}
 	clear(p.open[:n]) // let go of their positions

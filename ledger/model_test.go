@@ -19,6 +19,7 @@ type modelPartition struct {
 	Partition
 	open    []Intent
 	rows    int64 // of the source, that were bound over all epochs
+	reached []byte
 	letters []Letter
 }
 
@@ -122,6 +123,10 @@ func (m *modelMachine) next(t *rapid.T, p *modelPartition) Intent {
 		}
 		in.After = fmt.Appendf(nil, "row-%06d", p.rows+n+int64(len(in.Dead)))
 	}
+	in.Before = p.reached
+	if p.Mode == Frozen {
+		m.producers(t, &in)
+	}
 	if p.Mode == Frozen && n > 0 {
 		var err error
 		in.Payload, err = freeze(m.l, content(p.rows, n))
@@ -130,9 +135,25 @@ func (m *modelMachine) next(t *rapid.T, p *modelPartition) Intent {
 	return in
 }
 
+// producers divides a batch among several producer appends, and takes away the positions of some.
+func (m *modelMachine) producers(t *rapid.T, in *Intent) {
+	if n := int64(rapid.IntRange(0, 3).Draw(t, "parts")); n > 1 && in.Rows >= n {
+		for i := range n {
+			in.Parts = append(in.Parts, Part{Rows: 1, Digest: Digest{byte(i)}, After: fmt.Appendf(nil, "part-%d", i)})
+		}
+		in.Parts[n-1].Rows = in.Rows - n + 1
+	}
+	if rapid.IntRange(0, 3).Draw(t, "without positions") == 0 {
+		in.Before, in.After = nil, nil
+	}
+}
+
 func (p *modelPartition) bound(in Intent) {
 	p.Resolution = nil
 	p.open = append(p.open, in)
+	if in.After != nil {
+		p.reached = in.After
+	}
 	p.Next = in.End()
 	p.Schema, p.Encoder = in.Schema, in.Encoder
 	p.rows += in.Rows + int64(len(in.Dead))
@@ -170,8 +191,10 @@ func (p *modelPartition) landed(n int) {
 		p.Acked = in.End()
 		p.Rows += in.Rows
 		if in.From+in.Rows == in.Of {
-			p.Position = in.After
-			p.Last = &Append{Before: in.Before, After: in.After, Digest: in.Digest, Stream: p.Stream, Epoch: p.Epoch, Offset: in.Start, Rows: in.Rows}
+			if in.After != nil {
+				p.Position = in.After
+				p.Last = &Append{Before: in.Before, After: in.After, Digest: in.Digest, Stream: p.Stream, Epoch: p.Epoch, Offset: in.Start, Rows: in.Rows, Parts: in.Parts}
+			}
 		}
 		for _, d := range in.Dead {
 			p.Dead++

@@ -79,7 +79,7 @@ type Partition struct {
 
 	Schema  Fingerprint // of the newest batch, or of the opening
 	Encoder uint32      // version of the encoder that made the newest batch
-	Last    *Append     // the last acknowledged append, for repeated requests
+	Last    *Append     // the last acknowledged append that has a position, for repeated requests
 	Rows    int64       // rows acknowledged over all epochs
 
 	// Dead counts the input rows that became dead letters, over all epochs. The
@@ -90,7 +90,7 @@ type Partition struct {
 	Updated time.Time // when this record was written
 }
 
-// Append is the last acknowledged append of a partition.
+// Append is an acknowledged append of a partition.
 type Append struct {
 	Before, After []byte // positions
 	Digest        Digest
@@ -98,6 +98,7 @@ type Append struct {
 	Epoch         uint64
 	Offset        int64
 	Rows          int64
+	Parts         []Part // of the batch, as in Intent: any of their producers may ask once more
 }
 
 // Intent binds the offsets [Start, Start+Rows) of the partition's stream to rows

@@ -29,6 +29,13 @@ func (s *segments) load(used map[Payload]reference) error {
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("read the segments: %w", err)
 	}
+	if len(entries) > 0 {
+		// A process that died while it made one has not made its name durable, and
+		// rows are about to be frozen there.
+		if err := syncFolder(s.dir); err != nil {
+			return fmt.Errorf("sync the segments' folder: %w", err)
+		}
+	}
 	for _, entry := range entries {
 		if number, ok := segmentNumber(entry); ok {
 			if err := s.adopt(number); err != nil {

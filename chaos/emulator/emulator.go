@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	_ "google.golang.org/grpc/encoding/gzip" // case 93
+	"google.golang.org/grpc/keepalive"
 )
 
 // Options say what an emulator serves and how. The zero value serves no tables on a free port of the loopback.
@@ -167,6 +168,8 @@ func (s *Server) serveLocked() {
 		grpc.ReadBufferSize(256<<10),
 		grpc.WriteBufferSize(64<<10),
 		grpc.WaitForHandlers(true),
+		// The service bears a ping each 10 s: its own JDBC driver sends one.
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
 		grpc.UnaryInterceptor(unaryTrailer),
 		grpc.StreamInterceptor(streamTrailer),
 	)

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"path"
 	"slices"
+	"strings"
 )
 
 const (
@@ -31,6 +32,7 @@ type Disk struct {
 	files   []*file        // numbered from 1
 	names   map[string]int // durable: a file's number, or folder
 	current map[string]int // as the running process sees them
+	former  map[string]int // the last files to lose a name
 	pending []*change      // in the order of beginning
 	syncs   map[int]*pendingSync
 }
@@ -67,7 +69,8 @@ type pendingSync struct {
 // Apply plays the next event of a recording.
 func (d *Disk) Apply(e Event) error {
 	if d.names == nil {
-		d.names, d.current, d.syncs = map[string]int{}, map[string]int{}, map[int]*pendingSync{}
+		d.names, d.current, d.former = map[string]int{}, map[string]int{}, map[string]int{}
+		d.syncs = map[int]*pendingSync{}
 	}
 	if err := d.apply(e); err != nil {
 		return fmt.Errorf("call %d, %v of %q: %w", e.Call, e.Kind, e.Name, err)
@@ -93,7 +96,7 @@ func (d *Disk) apply(e Event) error {
 	case Remove:
 		return d.rename(e, name{e.Name, gone})
 	}
-	number := d.current[e.Name]
+	number, _ := d.find(e.Name)
 	if number <= 0 {
 		return fmt.Errorf("there is no such file")
 	}
@@ -127,11 +130,21 @@ func parent(p string) string {
 	return ""
 }
 
+// find returns the number of a file that the running process has, or folder.
+func (d *Disk) find(name string) (number int, known bool) {
+	if before, is := strings.CutSuffix(name, Deleted); is {
+		number, known = d.former[before]
+		return number, known
+	}
+	number, known = d.current[name]
+	return number, known
+}
+
 // sync notes what a sync that begins covers.
 func (d *Disk) sync(e Event) error {
 	s := &pendingSync{}
 	d.syncs[e.Call] = s
-	number, known := d.current[e.Name]
+	number, known := d.find(e.Name)
 	if !known && e.Name != "" {
 		return fmt.Errorf("there is no such file")
 	}
@@ -166,6 +179,9 @@ func (d *Disk) ended(e Event) error {
 		c.data = c.data[:e.N] // all of it, unless the process was killed in the middle
 	}
 	for _, n := range c.to {
+		if lost := d.current[n.path]; lost > 0 {
+			d.former[n.path] = lost
+		}
 		set(d.current, n)
 	}
 	return nil

@@ -13,28 +13,25 @@ import (
 // that it may hold, and carries out steps. It notes on standard output what it begins
 // and what was promised.
 type driveJob struct {
-	Path  string
-	Seed  uint64
-	Notes []string // of the processes before
-	Steps int
-	Big   bool // the last step is a big one
-	Close bool // or the process ends without that
+	Path     string
+	Found    *tracker // of the processes before
+	Segments int64    // bytes
+	Steps    int
+	Big      bool // the last step is a big one
+	Close    bool // or the process ends without that
+	Compact  bool // and then it makes the file smaller
 }
 
-var smallSegments = &ledger.Options{SegmentBytes: 64 << 10}
+// segmentBytes keeps segments small, so that there are several.
+const segmentBytes = 64 << 10
 
 // note must be one write: whole in a trace, or not there.
 func note(format string, args ...any) { fmt.Fprintf(os.Stdout, format+"\n", args...) }
 
 func (j driveJob) run() error {
-	t := newTracker(j.Seed)
-	for _, text := range j.Notes {
-		if err := t.note(text); err != nil {
-			return err
-		}
-	}
+	t := j.Found
 	note("opening")
-	l, err := ledger.Open(j.Path, smallSegments)
+	l, err := ledger.Open(j.Path, &ledger.Options{SegmentBytes: j.Segments})
 	if err != nil {
 		return err
 	}
@@ -42,12 +39,12 @@ func (j driveJob) run() error {
 	if err != nil {
 		return err
 	}
-	opened := fmt.Sprintf("opened %s %d %d %d", l.ID(), l.Identity().Nonce, l.Incarnation(), at)
+	opened := fmt.Sprintf("opened %s %d %d", l.ID(), l.Incarnation(), at)
 	note("%s", opened)
 	if err := t.note(opened); err != nil {
 		return err
 	}
-	d := &driver{l: l, store: s, pause: rand.New(rand.NewPCG(j.Seed, uint64(t.next())))}
+	d := &driver{l: l, store: s, pause: keyed(t.Seed, -t.next())}
 	for i := range j.Steps {
 		big := j.Big && i == j.Steps-1
 		submit := fmt.Sprintf("submit %d %v", t.next(), big)
@@ -56,7 +53,7 @@ func (j driveJob) run() error {
 		if err := t.note(submit); err != nil {
 			return err
 		}
-		err := d.submit(next(w, j.Seed, n, big), func(err error) {
+		err := d.submit(next(w, t.Seed, n, big), func(err error) {
 			if err == nil {
 				note("done %d", n)
 			}
@@ -72,7 +69,12 @@ func (j driveJob) run() error {
 		return err
 	}
 	note("closed")
-	return nil
+	if !j.Compact {
+		return nil
+	}
+	note("compacting")
+	_, _, err = ledger.Compact(j.Path)
+	return err
 }
 
 // driver carries out steps.

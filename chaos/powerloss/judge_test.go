@@ -5,10 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"time"
 
 	"github.com/eowriter/eowriter/ledger"
@@ -59,7 +59,8 @@ type judge struct {
 }
 
 func (j judgeJob) run() error {
-	runtime.GOMAXPROCS(1) // there are others
+	runtime.GOMAXPROCS(1)    // there are others
+	debug.SetGCPercent(1000) // little is in use
 	f, err := os.Open(j.Recording)
 	if err != nil {
 		return err
@@ -141,7 +142,7 @@ func (g *judge) window(quota int, patience time.Duration) error {
 	if n > manyAtoms {
 		quota = min(quota, 10)
 	}
-	random := rand.New(rand.NewPCG(g.Seed, uint64(g.tally.Windows)))
+	random := keyed(g.Seed, g.tally.Windows)
 	order := random.Perm(systematic(n))
 	seen := map[string]bool{}
 	for try := 0; len(seen) < quota && try < len(order)+2*quota; try++ {
@@ -188,7 +189,7 @@ func (g *judge) window(quota int, patience time.Duration) error {
 
 // look opens the ledger in the folder and says what is wrong with it.
 func (g *judge) look(seed uint64) error {
-	l, err := ledger.Open(filepath.Join(g.Folder, ledgerName), smallSegments)
+	l, err := ledger.Open(filepath.Join(g.Folder, ledgerName), &ledger.Options{SegmentBytes: segmentBytes})
 	if err != nil {
 		return err
 	}
@@ -201,8 +202,8 @@ func (g *judge) look(seed uint64) error {
 
 // goOn checks that the ledger can be used: steps are taken, and they are there.
 func (g *judge) goOn(l *ledger.Ledger, at int, s *store, seed uint64) error {
-	w := g.tracker.worlds[at]
-	d := &driver{l: l, store: s, pause: rand.New(rand.NewPCG(seed, 0))}
+	w := g.tracker.Worlds[at]
+	d := &driver{l: l, store: s, pause: keyed(seed, 0)}
 	for n := range 3 {
 		s := next(w, seed, n, false)
 		if err := d.submit(s, func(error) {}); err != nil {

@@ -88,7 +88,7 @@ func again(t *testing.T, seed uint64, images int) string {
 }
 
 // perRecording is about how many images are worth looking at of one recording.
-const perRecording = 50_000
+const perRecording = 10_000
 
 // TestReplay loses power at every moment of runs of a ledger. If it fails, a power loss
 // can take away what callers were told is durable, or leave half of something, or a
@@ -107,7 +107,7 @@ func TestReplay(t *testing.T) {
 			for s := range seeds {
 				t.Run(fmt.Sprint("seed ", s), func(t *testing.T) {
 					began := time.Now()
-					r := record(t, s, 12, true)
+					r := record(t, s, drawLives(s, 12, true))
 					recorded := time.Now()
 					v := r.judged(t, images, 20)
 					t.Logf("recorded in %v, judged in %v", recorded.Sub(began), time.Since(recorded))
@@ -130,11 +130,30 @@ func TestReplay(t *testing.T) {
 	t.Logf("%d images at %d moments of %d runs, in which %d steps were promised", total.Images, total.Windows, rounds, total.Promised)
 }
 
+// TestReplayKilled kills a process at each step of creating and opening a ledger and of
+// making segments; the next one goes on with what it finds, and then the power is lost. If it fails, a ledger
+// relies on what a dead process had not made durable yet.
+func TestReplayKilled(t *testing.T) {
+	s := seed(t)
+	for _, k := range rareKills {
+		for _, first := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%v in a new ledger %v", k, first), func(t *testing.T) {
+				lives := []life{{steps: 30, close: true}, {steps: 20, close: true, small: true, dies: k}, {steps: 30}}
+				if first {
+					lives = []life{{steps: 30, dies: k}, {steps: 30}}
+				}
+				v := record(t, s, lives).judged(t, 300*len(lives), 5)
+				require.Empty(t, v.findings, "run it again with %s", again(t, s, 0))
+			})
+		}
+	}
+}
+
 // TestReplaySees takes syncs out of recordings, as if the ledger had not made them. If it
 // fails, TestReplay would not see what it is there to see.
 func TestReplaySees(t *testing.T) {
 	s := seed(t)
-	r := record(t, s, 6, false)
+	r := record(t, s, []life{{steps: 40, close: true}, {steps: 60}, {steps: 60, close: true}, {steps: 40}})
 	require.Empty(t, r.judged(t, 2000, 0).findings, "with all syncs")
 	segment := func(e Event) bool { return strings.HasPrefix(e.Name, ledgerName+".segments/") }
 	n := 0
@@ -189,4 +208,3 @@ func (d *Disk) metaPending() bool {
 	}
 	return false
 }
-

@@ -1,6 +1,7 @@
 package powerloss
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 
@@ -34,7 +35,7 @@ const (
 
 // next draws step n. A big one makes bbolt's file grow.
 func next(w *world, seed uint64, n int, big bool) step {
-	d := &draw{Rand: rand.New(rand.NewPCG(seed, uint64(n))), w: w, big: big}
+	d := &draw{Rand: keyed(seed, n), w: w, big: big}
 	switch {
 	case w.Schemas == 0 || w.Schemas < 4 && d.one(25):
 		return step{what: "schema", schema: w.Schemas}
@@ -48,6 +49,14 @@ func next(w *world, seed uint64, n int, big bool) step {
 			return s
 		}
 	}
+}
+
+// keyed is a source of random numbers that nothing else has.
+func keyed(seed uint64, n int) *rand.Rand {
+	var key [32]byte
+	binary.LittleEndian.PutUint64(key[:], seed)
+	binary.LittleEndian.PutUint64(key[8:], uint64(n))
+	return rand.New(rand.NewChaCha8(key))
 }
 
 type draw struct {
@@ -64,7 +73,7 @@ func (d *draw) open() step {
 	schema := d.IntN(d.w.Schemas)
 	name := fmt.Sprintf("part-%d", d.w.LastID+1)
 	return step{what: "open", opening: ledger.Opening{
-		Key: ledger.Key{Table: table, Name: name}, Mode: ledger.Mode(1 + d.IntN(2)),
+		Key: ledger.Key{Table: table, Name: name}, Mode: ledger.Mode(1 + d.w.LastID%2),
 		Stream: d.stream(), Schema: fingerprint(schema), Descriptor: descriptor(schema), Encoder: 1, Epoch: 1,
 	}}
 }
@@ -90,9 +99,9 @@ func (d *draw) stepOf(p *part) step {
 	case n < 18 && len(p.Open) > 0:
 		last := p.Open[d.IntN(len(p.Open))]
 		return step{what: "acknowledge", number: last.Number, end: last.End()}
-	case n < 21:
+	case n < 20:
 		return step{what: "seal", seal: d.seal(p)}
-	case n == 21 && d.one(2):
+	case n == 20:
 		return step{what: "halt", halt: ledger.Halt{Cause: ledger.HaltCause(1 + d.IntN(3)), Offset: p.Next, Detail: "seen"}}
 	case n == 22 && len(p.Open) == 0:
 		return step{what: "open", opening: ledger.Opening{
@@ -134,13 +143,13 @@ func (d *draw) bind(p *part) step {
 			in.Before, in.After = nil, nil
 		}
 		if rows > 0 {
-			s.rows = filler(name, d.length(2000, 20_000))
+			s.rows = filler(name, d.length(6000, 40_000))
 			in.Digest = ledger.DigestOf([][]byte{s.rows})
 			in.Bytes = int64(len(s.rows))
 			in.Payload = ledger.Payload{Segment: 1}
 		}
 		if d.one(8) {
-			s.waste = d.length(2000, 20_000)
+			s.waste = d.length(6000, 40_000)
 		}
 	}
 	s.intent = in

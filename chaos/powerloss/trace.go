@@ -12,7 +12,7 @@ import (
 )
 
 // TraceArguments are those with which strace writes what Parse reads, to the file
-// that is named after them. All system calls are listed that could change a file, so
+// that is named after them. (Not --seccomp-bpf: it is faster, but strace injects nothing then.) All system calls are listed that could change a file, so
 // that one that Parse does not know is an error and not missed.
 var TraceArguments = []string{"-f", "-y", "-xx", "-v", "-qq", "-s", strconv.Itoa(32 << 20), "-e", "signal=none",
 	"-e", "trace=openat,write,pwrite64,pwritev,ftruncate,fallocate,mkdirat,linkat,renameat,unlinkat,fsync,fdatasync," +
@@ -45,6 +45,10 @@ func (k Kind) String() string {
 	}
 	return fmt.Sprintf("kind %d", uint8(k))
 }
+
+// Deleted is at the end of the name of an open file that has lost it to another one, or
+// was removed.
+const Deleted = "(deleted)"
 
 // Event is one thing that happened in a recorded run. A system call is two of them: it
 // may have an effect as soon as it begins, and has it when it has Ended.
@@ -278,6 +282,9 @@ func onOpenFile(arguments string) (on bool, path string, err error) {
 		return false, "", fmt.Errorf("a path without an end")
 	}
 	b, err := unescape(arguments[digits+1 : end])
+	if strings.HasPrefix(arguments[end:], ">"+Deleted) {
+		b = append(b, Deleted...)
+	}
 	return true, string(b), err
 }
 

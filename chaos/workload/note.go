@@ -74,22 +74,28 @@ func (p Point) String() string {
 	return fmt.Sprintf("%s %s #%d", when, p.Step, p.Nth)
 }
 
-// killer kills this process, without a chance to do anything more, at a point.
-type killer struct {
-	at Point
+// trigger does something at a point, once.
+type trigger struct {
+	at   Point
+	pull func()
 
-	mu sync.Mutex // guards n; never let go of when it is time
+	mu sync.Mutex // guards n; held while it is pulled, so that nobody gets past the point
 	n  int
 }
 
-func (k *killer) step(e committed.StepEvent) {
-	if k.at.Nth == 0 || k.at.Step != "" && (e.Step != k.at.Step || e.Done != k.at.Done) {
+func (t *trigger) step(e committed.StepEvent) {
+	if t.at.Nth == 0 || t.at.Step != "" && (e.Step != t.at.Step || e.Done != t.at.Done) {
 		return
 	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.n++; k.n == k.at.Nth {
-		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
-		select {}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.n++; t.n == t.at.Nth {
+		t.pull()
 	}
+}
+
+// dieHere kills this process, without a chance to do anything more.
+func dieHere() {
+	_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+	select {}
 }

@@ -21,6 +21,7 @@ type Script struct {
 	Frozen   bool
 	Dirty    bool          // the source has rows that are refused
 	Encoder  uint32        // version of the encoder; 0: 1
+	Edited   int64         // rows below this one are not what they were
 	Upto     int64         // rows of each partition that the source has by now
 	Age      time.Duration // Options.StreamAge
 	Rests    []int64       // rows before which the source falls silent until the stream was replaced
@@ -29,6 +30,7 @@ type Script struct {
 	Window  int           // Options.WindowRequests; 0: 4
 	Timeout time.Duration // Options.AnswerTimeout and CallTimeout; 0: the defaults
 	Limit   time.Duration // of a child's run; 0: 30 s, far more than a short one needs
+	Full    Point         // from when on the disk of a child's ledger is full
 	Record  string        // file to which commits are recorded, for a Witness; "": none
 
 	// Pushy offers some batches where they must be refused, before they are offered
@@ -40,16 +42,6 @@ type Script struct {
 // has landed. Under "" is what concerns no partition alone. tell is called by several
 // goroutines.
 func (s Script) Run(ctx context.Context, opts []option.ClientOption, tell func(Note)) map[string]error {
-	led, err := s.openLedger()
-	if err != nil {
-		return map[string]error{"": err}
-	}
-	rotated := newRotations(s.Names())
-	w, err := committed.Open(ctx, led, s.options(opts, rotated, tell))
-	if err != nil {
-		return map[string]error{"": fmt.Errorf("%w; close: %v", err, led.Close())}
-	}
-
 	var mu sync.Mutex // guards failed
 	failed := map[string]error{}
 	fail := func(partition string, err error) {
@@ -60,6 +52,17 @@ func (s Script) Run(ctx context.Context, opts []option.ClientOption, tell func(N
 		mu.Lock()
 		defer mu.Unlock()
 		failed[partition] = err
+	}
+	led, err := s.openLedger()
+	if err != nil {
+		fail("", err)
+		return failed
+	}
+	rotated := newRotations(s.Names())
+	w, err := committed.Open(ctx, led, s.options(opts, rotated, tell))
+	if err != nil {
+		fail("", fmt.Errorf("%w; close: %v", err, led.Close()))
+		return failed
 	}
 	var wg, opening sync.WaitGroup // nothing is offered before every partition is open or has failed
 	opening.Add(s.Partitions)
@@ -102,7 +105,7 @@ func (s Script) openLedger() (*ledger.Ledger, error) {
 }
 
 func (s Script) options(opts []option.ClientOption, rotated *rotations, tell func(Note)) committed.Options {
-	k := killer{at: s.Kill}
+	kill, full := trigger{at: s.Kill, pull: dieHere}, trigger{at: s.Full, pull: func() { fillDisk(s.Ledger) }}
 	settlers := map[string]*settler{}
 	for _, p := range s.Names() {
 		settlers[p] = &settler{sent: map[int64]bool{}}
@@ -118,7 +121,8 @@ func (s Script) options(opts []option.ClientOption, rotated *rotations, tell fun
 		CreateRate: 1e6, CreateBurst: 1e6,
 		Events: committed.Events{
 			Step: func(e committed.StepEvent) {
-				k.step(e)
+				kill.step(e)
+				full.step(e)
 				settlers[e.Key.Name].step(e)
 				if e.Step == committed.R5 && e.Done {
 					rotated.happened(e.Key.Name)
@@ -156,5 +160,5 @@ func (s Script) open(ctx context.Context, w *committed.Writer, i int) (*committe
 
 // Source is what the script writes to partition i.
 func (s Script) Source(i int) Source {
-	return Source{Shape: s.Shape, Partition: i, Dirty: s.Dirty, Encoder: max(s.Encoder, 1)}
+	return Source{Shape: s.Shape, Partition: i, Dirty: s.Dirty, Encoder: max(s.Encoder, 1), Edited: s.Edited}
 }

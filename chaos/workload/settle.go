@@ -44,10 +44,10 @@ var causes = []struct {
 	err  error
 	word string
 }{
+	{ledger.ErrFailed, "failed"}, {ledger.ErrInUse, "in use"}, {ledger.ErrDeleted, "deleted"}, {ledger.ErrCorrupt, "corrupt"},
 	{committed.ErrConflict, "conflict"}, {committed.ErrFenced, "fenced"}, {committed.ErrInDoubt, "in doubt"},
 	{committed.ErrBlocked, "blocked"}, {committed.ErrRefused, "refused"}, {committed.ErrChanged, "changed"},
 	{committed.ErrSource, "source"}, {committed.ErrUnknown, "unknown"},
-	{ledger.ErrInUse, "in use"}, {ledger.ErrCorrupt, "corrupt"}, {ledger.ErrFailed, "failed"},
 }
 
 // CauseOf is the word for an error, "other" if there is none.

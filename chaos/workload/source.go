@@ -54,6 +54,7 @@ type Source struct {
 	Partition int
 	Dirty     bool   // some rows are refused, by the encoder or by the service
 	Encoder   uint32 // its version, from 1; each gives other bytes
+	Edited    int64  // rows below this one were changed since; what is encoded of them was not
 }
 
 // The dirty rows: some here and there, and two whole batches.
@@ -66,7 +67,12 @@ func (s Source) refusedByService(i int64) bool {
 }
 
 // original is row i as the source has it.
-func (s Source) original(i int64) []byte { return fmt.Appendf(nil, "%d %d", s.Partition, i) }
+func (s Source) original(i int64) []byte {
+	if i < s.Edited {
+		return fmt.Appendf(nil, "%d %d, edited", s.Partition, i)
+	}
+	return fmt.Appendf(nil, "%d %d", s.Partition, i)
+}
 
 // id tells the row in the table.
 func (s Source) id(i int64) int64 { return int64(s.Partition)<<32 | i }
