@@ -75,8 +75,11 @@ func moved(r *round) error {
 	return nil
 }
 
-// move puts the ledger into another place.
+// move puts the ledger into another place, if there is one already.
 func (r *round) move(n int) error {
+	if _, err := os.Stat(r.script.Ledger); err != nil {
+		return nil
+	}
 	to := filepath.Join(r.dir, "moved", string(rune('a'+n)))
 	r.diary.did("the ledger is moved to %s", to)
 	r.count("ledger moved", 1)

@@ -81,7 +81,7 @@ func Run(ctx context.Context, which []Scenario, opt Options) (Report, error) {
 		p.results[s.Name] = &Result{Scenario: s.Name, Faults: map[string]int64{}, Settled: map[workload.Settlement]int64{}}
 	}
 	var wg sync.WaitGroup
-	for range 2 * runtime.GOMAXPROCS(0) { // most of a round's time is waiting
+	for range 4 * runtime.GOMAXPROCS(0) { // most of a round's time is waiting
 		wg.Go(func() {
 			for p.another(ctx, time.Since(began)) {
 				continue
