@@ -99,6 +99,7 @@ func restored(r *round) error {
 }
 
 // restore restores a copy of the ledger that has seen only half, and then the newer one.
+// If the streams were replaced since, the older one finds them finalized.
 func (r *round) restore() error {
 	if err := r.half(); err != nil {
 		return err
@@ -120,7 +121,7 @@ func (r *round) restore() error {
 		return err
 	}
 	r.log.Restored()
-	if err := r.twice(r.all("conflict")); err != nil {
+	if err := r.twice(r.all("conflict/fenced")); err != nil {
 		return err
 	}
 	if err := r.judge(true, r.stopped()); err != nil {

@@ -80,7 +80,7 @@ func zombies(r *round) error {
 		return err
 	}
 	r.release()
-	if r.deeds["zombies released"] == 0 {
+	if r.counted("zombies released") == 0 {
 		return violated("no dead writer's bytes came back")
 	}
 	return nil
