@@ -155,11 +155,11 @@ func (p *playing) round(ctx context.Context, s Scenario, seed uint64) error {
 // cost time.
 func newFolder(dir string) (string, error) {
 	if dir == "" {
-		if name, err := os.MkdirTemp("/dev/shm", "eowriter-chaos-*"); err == nil {
+		if name, err := os.MkdirTemp("/dev/shm", "eowriter-scenario-*"); err == nil {
 			return name, nil
 		}
 	}
-	return os.MkdirTemp(dir, "eowriter-chaos-*")
+	return os.MkdirTemp(dir, "eowriter-scenario-*")
 }
 
 // failure makes the report of a round that broke a promise.
