@@ -59,6 +59,72 @@ var circumstances = []circumstance{
 		a.crash(workload.Point{Step: committed.B6, Done: true, Nth: 24})
 		a.srv.Inject(emulator.Fault{Kind: emulator.StaleEnd, Lag: 60, Checks: 100})
 	}},
+	{name: "resolved", reason: ledger.Resolved, prelude: func(a *arena) {
+		a.unsettle()
+		a.lose()
+		a.order(func(l *ledger.Ledger, p ledger.Partition, _ []ledger.Intent, done func(error)) {
+			stream, _ := a.srv.Stream(p.Stream) // what a person sees in the table
+			l.Resolve(p.ID, p.Epoch, &ledger.Resolution{Landed: stream.End}, done)
+		})
+	}},
+	{name: "skipped", reason: ledger.Skipped, prelude: func(a *arena) {
+		a.unsettle()
+		a.skip()
+	}},
+	{name: "skipped and too large", reason: ledger.TooLarge, options: emulator.Options{SoftLimit: workload.SoftLimit}, prelude: func(a *arena) {
+		a.crash(workload.Point{Step: committed.R4, Done: true, Nth: 2})
+		a.skip() // a batch that was split, or one that is yet to be
+	}},
+}
+
+// unsettle leaves batches of each partition open: some have landed, some have not.
+func (a *arena) unsettle() {
+	a.srv.Inject(emulator.Fault{Kind: emulator.CloseBefore, After: 20})
+	a.crash(workload.Point{Step: committed.B2, Done: true, Nth: 24})
+	a.srv.ClearFaults()
+	a.settle()
+}
+
+// lose has the service forget the streams of all partitions, which a run finds out.
+func (a *arena) lose() {
+	for _, p := range openToRead(a.t, a.script.Ledger).Partitions {
+		require.NoError(a.t, a.srv.ExpireStream(p.Stream))
+	}
+	for _, p := range partitions {
+		require.ErrorIs(a.t, a.run()[p], committed.ErrInDoubt)
+	}
+}
+
+// skip has the last open batch of each partition skipped that has one.
+func (a *arena) skip() {
+	skipped := 0
+	a.order(func(l *ledger.Ledger, p ledger.Partition, open []ledger.Intent, done func(error)) {
+		n := len(open)
+		if n == 0 {
+			done(nil)
+			return
+		}
+		skipped++
+		l.Skip(p.ID, p.Epoch, open[n-1].Number, "skipped by a person", done)
+	})
+	require.Positive(a.t, skipped)
+}
+
+// order is what a person orders for each partition.
+func (a *arena) order(order func(*ledger.Ledger, ledger.Partition, []ledger.Intent, func(error))) {
+	l, err := ledger.Open(a.script.Ledger, &ledger.Options{SegmentBytes: 64 << 10})
+	require.NoError(a.t, err)
+	defer func() { require.NoError(a.t, l.Close()) }()
+	all, err := l.Partitions()
+	require.NoError(a.t, err)
+	require.Len(a.t, all, len(partitions))
+	for _, p := range all {
+		_, open, err := l.Partition(p.Key)
+		require.NoError(a.t, err)
+		done := make(chan error, 1)
+		order(l, p, open, func(err error) { done <- err })
+		require.NoError(a.t, <-done)
+	}
 }
 
 // comes says whether a step comes in a circumstance: the R steps where streams are
@@ -89,6 +155,9 @@ func TestCrash(t *testing.T) {
 					continue
 				}
 				for _, at := range points(step) {
+					if step == committed.R3 && at.Done && c.reason == ledger.Resolved {
+						continue // there is nothing to finalize
+					}
 					if testing.Short() && (at.Nth > 1 || frozen == at.Done) {
 						continue
 					}

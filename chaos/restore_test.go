@@ -2,6 +2,7 @@ package chaos_test
 
 import (
 	"fmt"
+	"os"
 	"testing"
 
 	"github.com/eowriter/eowriter/chaos/workload"
@@ -120,6 +121,38 @@ func TestMove(t *testing.T) {
 				require.Contains(t, a.log.Reasons[p.Key.Name], ledger.TakeOver)
 			}
 			a.requireComplete()
+		})
+	}
+}
+
+// TestCompact compacts the ledger of a writer that died at any step. If it failed, that would pass
+// for a move, lose what was open, or leave the old file a second owner.
+func TestCompact(t *testing.T) {
+	for i, at := range copies() {
+		frozen := i%4 < 2
+		if testing.Short() && i%3 > 0 {
+			continue
+		}
+		t.Run(fmt.Sprintf("%v/%s", at, mode(frozen)), func(t *testing.T) {
+			t.Parallel()
+			a := stopAt(t, at, frozen)
+			old := a.script.Ledger + ".old"
+			require.NoError(t, os.Link(a.script.Ledger, old))
+			_, _, err := ledger.Compact(a.script.Ledger)
+			require.NoError(t, err)
+			a.loseAnswers()
+			require.True(t, a.runAs(a.expect(false)))
+			for _, p := range partitions {
+				require.NotContains(t, a.log.Reasons[p], ledger.TakeOver)
+			}
+			a.requireComplete()
+
+			// Its owner in the old file is nobody any more.
+			require.NoError(t, os.Rename(old, a.script.Ledger))
+			brought, err := ledger.OpenReadOnly(a.script.Ledger)
+			require.NoError(t, err)
+			defer func() { require.NoError(t, brought.Close()) }()
+			require.True(t, brought.Moved())
 		})
 	}
 }

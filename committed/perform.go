@@ -121,15 +121,14 @@ func (p *Partition) wrote(s Step, e recovery.Event, err error) {
 // landed resolves a batch whose acknowledgement is durable (B7).
 func (p *Partition) landed(a recovery.Action) {
 	p.began(B7)
-	if r := p.results[a.Batch]; r != nil {
-		delete(p.results, a.Batch)
-		if !r.isResolved {
-			r.resolve(a.Ack, nil)
-		}
-		if r.bytes > 0 {
-			p.taken--
-			p.bytes -= r.bytes
-		}
+	r := p.results[a.Batch]
+	delete(p.results, a.Batch)
+	if !r.isResolved {
+		r.resolve(a.Ack, nil)
+	}
+	if r.bytes > 0 {
+		p.taken--
+		p.bytes -= r.bytes
 	}
 	p.wakeRoom()
 	if landed := p.w.opt.Events.Landed; landed != nil {

@@ -3,7 +3,6 @@ package committed
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"cloud.google.com/go/bigquery/storage/apiv1/storagepb"
@@ -30,7 +29,7 @@ type client struct {
 }
 
 func newClient(ctx context.Context, opts []option.ClientOption) (*client, error) {
-	opts = slices.Concat(alive(), opts, dialOptions())
+	opts = append(append([]option.ClientOption{keepAlive()}, opts...), dialOptions()...)
 	opts = append(opts, option.WithGRPCConnectionPool(1))
 	// The project is for multiplexing only; stream names carry their own.
 	mw, err := managedwriter.NewClient(ctx, "-", opts...)

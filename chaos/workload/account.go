@@ -103,7 +103,10 @@ func (s State) AddTo(h *chaos.History) error {
 func deadRow(d ledger.Dead) (chaos.Dead, error) {
 	content := d.Content
 	if d.Schema != (ledger.Fingerprint{}) {
-		if _, _, n := protowire.ConsumeTag(content); n >= 0 {
+		if field, _, n := protowire.ConsumeTag(content); field == 1 { // its id: nothing was wrong with it
+			id, _ := protowire.ConsumeVarint(content[n:])
+			return chaos.Dead{Partition: Name(int(id >> 32)), Index: int64(id & (1<<32 - 1))}, nil
+		} else if n >= 0 {
 			content, _ = protowire.ConsumeBytes(content[n:])
 		}
 	}
