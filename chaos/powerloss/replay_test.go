@@ -129,6 +129,9 @@ func seed(t *testing.T) uint64 {
 	return s
 }
 
+// brief says that a few images do.
+func brief() bool { return testing.Short() || underRace }
+
 // perRecording is about how many images are worth looking at of one recording.
 const perRecording = 10_000
 
@@ -137,9 +140,12 @@ const perRecording = 10_000
 // ledger that doesn't open.
 func TestReplay(t *testing.T) {
 	first := seed(t)
-	workers := runtime.GOMAXPROCS(0)
-	rounds := max(workers, (*imagesFlag+perRecording-1)/perRecording)
-	images := (*imagesFlag + rounds - 1) / rounds
+	workers, lives, all := runtime.GOMAXPROCS(0), 12, *imagesFlag
+	if brief() {
+		lives, all = 4, all/10
+	}
+	rounds := max(workers, (all+perRecording-1)/perRecording)
+	images := (all + rounds - 1) / rounds
 	seeds := make(chan uint64)
 	var mu sync.Mutex // guards total
 	var total verdict
@@ -148,7 +154,7 @@ func TestReplay(t *testing.T) {
 		wg.Go(func() {
 			for s := range seeds {
 				t.Run(fmt.Sprint("seed ", s), func(t *testing.T) {
-					r := record(t, s, drawLives(s, 12, true))
+					r := record(t, s, drawLives(s, lives, true))
 					t.Log(r.describe())
 					v := r.requireSound(t, images)
 					mu.Lock()
@@ -176,7 +182,7 @@ func TestReplayKilled(t *testing.T) {
 	s := seed(t)
 	for i, k := range rareKills {
 		for _, first := range []bool{true, false} {
-			if testing.Short() && i%4 != 0 {
+			if brief() && i%4 != 0 {
 				continue
 			}
 			when := "reopened"
