@@ -124,8 +124,9 @@ func (n *node) step(e Event) {
 		n.pull(&a)
 	}
 	if !decided && n.decided() && (e.Kind != Start || n.book.part.Seal == nil) {
-		// An answer was given before the stream was finalized, or it would say so.
-		n.late = e.Kind != Answered && n.stream(n.book.part.Stream).finalized
+		// An answer was given before the stream was finalized, or it says so.
+		before := e.Kind == Answered && e.Answer.Class != retry.Finalized
+		n.late = !before && n.stream(n.book.part.Stream).finalized
 	}
 }
 
