@@ -32,12 +32,15 @@ var (
 // arena is a service that outlives its writers, and all that they told.
 type arena struct {
 	t      testing.TB
+	opt    emulator.Options
 	srv    *emulator.Server
 	script workload.Script // of the next run
 	log    *workload.Log
 	seen   *workload.Witness
 
 	forgotten map[string]bool // partitions that were written from the start again: see expect
+
+	died *kills // told of each child that was killed; may be nil
 
 	onAppend atomic.Pointer[func(emulator.Request)]
 	onNote   func(workload.Note) // told of each note of a run here, in its order; may be nil
@@ -50,28 +53,35 @@ type arena struct {
 func newArena(t testing.TB, s workload.Script, opt emulator.Options) *arena {
 	s.Shape = shape
 	a := &arena{t: t, script: s, log: workload.NewLog(), forgotten: map[string]bool{}}
-	opt.Tables = map[string]*storagepb.TableSchema{workload.Table: workload.TableSchema()}
 	dir := folder(t)
 	var err error
 	a.script.Record = filepath.Join(dir, "record")
 	a.seen, err = workload.NewWitness(a.script.Record)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = a.seen.Close() })
-	opt.OnAppend = func(r emulator.Request) {
+	a.script.Ledger = filepath.Join(dir, "test.ledger")
+	if a.script.Upto == 0 {
+		a.script.Upto = sourceEnd
+	}
+	a.opt = opt
+	a.opt.Tables = map[string]*storagepb.TableSchema{workload.Table: workload.TableSchema()}
+	a.opt.OnAppend = func(r emulator.Request) {
 		a.seen.Append(r)
 		if f := a.onAppend.Load(); f != nil {
 			(*f)(r)
 		}
 	}
-	a.srv, err = emulator.Start(opt)
-	require.NoError(t, err)
+	a.serve()
 	t.Cleanup(func() { _ = a.srv.Close() })
-	a.script.Endpoint = a.srv.Addr()
-	a.script.Ledger = filepath.Join(dir, "test.ledger")
-	if a.script.Upto == 0 {
-		a.script.Upto = sourceEnd
-	}
 	return a
+}
+
+// serve starts the service.
+func (a *arena) serve() {
+	var err error
+	a.srv, err = emulator.Start(a.opt)
+	require.NoError(a.t, err)
+	a.script.Endpoint = a.srv.Addr()
 }
 
 // folder returns a new folder, in memory where that is possible: a killed process
@@ -102,6 +112,7 @@ func (a *arena) crash(at workload.Point) {
 	a.onAppend.Store(nil)
 	require.NoError(a.t, err, "the child that was to die at %v", at)
 	require.True(a.t, killed, "the child ended without having reached %v", at)
+	a.died.killed(at)
 }
 
 // killAtApply has the service kill the child at B4: when it has an append in hand,
@@ -200,6 +211,28 @@ func (a *arena) requireComplete() {
 	before := a.srv.Stats().Rows
 	require.Empty(a.t, a.run())
 	require.Equal(a.t, before, a.srv.Stats().Rows, "a further run appended rows")
+}
+
+// requireRetired checks that all is there, that the partitions are forgotten, and that
+// nobody can write to their streams any more.
+func (a *arena) requireRetired() {
+	a.t.Helper()
+	h := a.history()
+	h.Final = true
+	require.Empty(a.t, a.findings(h))
+	led := openToRead(a.t, a.script.Ledger)
+	require.Empty(a.t, led.Violations)
+	require.Empty(a.t, led.Partitions)
+	known := map[string]bool{}
+	for _, r := range led.Retired {
+		stream, _ := a.srv.Stream(r.Stream)
+		require.True(a.t, stream.Finalized)
+		require.Equal(a.t, stream.End, r.Rows)
+		known[r.Stream] = true
+	}
+	for _, r := range h.Table {
+		require.True(a.t, known[r.Stream], "stream %s has rows and the ledger does not know it", r.Stream)
+	}
 }
 
 // settle waits until the service has let go of what a dead writer had sent.

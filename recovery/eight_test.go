@@ -316,6 +316,24 @@ func TestAgingOwnerWasTakenOver(t *testing.T) {
 	require.Equal(t, upTo(1), w.service.table)
 }
 
+// Fails if the rows that the service refused are not in the durable seal: whoever goes on after a crash binds them anew
+// and sends them again, which costs another stream, or lands them if the service takes them by then.
+func TestRefusedRowsAreInTheSeal(t *testing.T) {
+	w, n := born(t)
+	w.dirty, w.service.dirty = true, true
+	n.offer(6) // of which the service refuses row 4
+	for n.book.part.Seal == nil {
+		require.True(t, w.advance())
+	}
+	n.crash(0)
+	n.start()
+	require.EqualValues(t, 1, n.m.Dead())
+	w.settle()
+	require.Equal(t, []int{0, 1, 2, 3, 5}, w.service.table)
+	require.Equal(t, []int{4}, n.book.letters)
+	require.EqualValues(t, 2, n.book.part.Epoch)
+}
+
 // Fails if a person's word counts for a copy whose stream was sealed before: what is in the table has
 // landed on the successor, where the word binds other batches at its offset. Then B passes for landed
 // where A is.
