@@ -333,3 +333,41 @@ func TestRefusedRowsAreInTheSeal(t *testing.T) {
 	require.Equal(t, []int{4}, n.book.letters)
 	require.EqualValues(t, 2, n.book.part.Epoch)
 }
+
+// Fails if a person's word counts for a copy whose stream was sealed before: what is in the table has
+// landed on the successor, where the word binds other batches at its offset. Then B passes for landed
+// where A is.
+func TestCopyOfASealedLedgerIsResolved(t *testing.T) {
+	w, n := born(t)
+	n.offer(1) // A
+	n.offer(1) // B
+	n.durable()
+	n.durable()
+	n.crash(0) // before their appends have left
+	w.conns = nil
+	n.start()
+	c := n.present()
+	w.connected(c)
+	w.serve(c, well)
+	n.step(recovery.Event{Kind: recovery.Age})
+	w.deliver(c)
+	n.called(true)
+	n.durable()
+	require.NotNil(t, n.book.part.Seal)
+	backup := n.book.clone()
+	for len(w.service.table) == 0 { // A lands on the successor
+		require.True(t, w.advance())
+	}
+	n.crash(0)
+	w.conns = nil
+	n.restore(backup, true)
+	w.service.streams[backup.part.Stream].gone = true
+	for range 2 {
+		n.start()
+		w.settle()
+		require.Equal(t, recovery.InDoubt, n.stopped())
+		n.crash(0)
+		n.resolveTo(1) // A is in the table
+	}
+	require.Equal(t, upTo(1), w.service.table)
+}

@@ -75,8 +75,11 @@ func moved(r *round) error {
 	return nil
 }
 
-// move puts the ledger into another place.
+// move puts the ledger into another place, if there is one already.
 func (r *round) move(n int) error {
+	if _, err := os.Stat(r.script.Ledger); err != nil {
+		return nil
+	}
 	to := filepath.Join(r.dir, "moved", string(rune('a'+n)))
 	r.diary.did("the ledger is moved to %s", to)
 	r.count("ledger moved", 1)
@@ -96,6 +99,7 @@ func restored(r *round) error {
 }
 
 // restore restores a copy of the ledger that has seen only half, and then the newer one.
+// If the streams were replaced since, the older one finds them finalized.
 func (r *round) restore() error {
 	if err := r.half(); err != nil {
 		return err
@@ -117,7 +121,7 @@ func (r *round) restore() error {
 		return err
 	}
 	r.log.Restored()
-	if err := r.twice(r.all("conflict")); err != nil {
+	if err := r.twice(r.all("conflict/fenced")); err != nil {
 		return err
 	}
 	if err := r.judge(true, r.stopped()); err != nil {

@@ -163,15 +163,15 @@ func (r *round) serviceFaults(most float64) (specs []string) {
 			continue
 		}
 		d := r.draw("service", i)
-		p := most * d.Float64()
+		p := most * (0.05 + 0.95*d.Float64()) // 0 would be always
 		spec := fmt.Sprintf("%s:p=%.4f", t.kind, p)
 		switch t.kind {
 		case emulator.Stall:
 			spec = fmt.Sprintf("%s:p=%.4f,delay=%dms", t.kind, p/4, 1+d.IntN(600)) // beyond what the writer waits for
 		case emulator.StaleEnd:
-			spec = fmt.Sprintf("%s:p=%.2f,lag=%d,checks=%d", t.kind, 20*p, 1+d.IntN(4), 1+d.IntN(12))
+			spec = fmt.Sprintf("%s:p=%.4f,lag=%d,checks=%d", t.kind, 20*p, 1+d.IntN(4), 1+d.IntN(12))
 		case emulator.RefuseCreate, emulator.CreateLost, emulator.FinalizeLost, emulator.DropConnect:
-			spec = fmt.Sprintf("%s:p=%.2f", t.kind, 10*p)
+			spec = fmt.Sprintf("%s:p=%.4f", t.kind, 10*p)
 		case emulator.Intervals:
 			spec = fmt.Sprintf("%s:every=%d", t.kind, 20+d.IntN(200))
 		case emulator.InternalEach:
