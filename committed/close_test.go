@@ -114,6 +114,11 @@ func TestCloseInTheMiddle(t *testing.T) {
 				b.reopen()
 				p = b.partition("a", frozen)
 				require.Len(t, p.Found(), open)
+				require.Len(t, p.Recovered(), open)
+				for _, r := range p.Recovered() {
+					require.NoError(t, r.Stored(b.ctx()))
+				}
+				b.requireLanded(p.Recovered())
 				require.EqualValues(t, 200, at(p.Position()))
 				b.requireLanded(b.append(p, 20, 22))
 				b.requireRows(220)

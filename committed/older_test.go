@@ -87,6 +87,7 @@ func TestLedgerOfAnOlderEncoder(t *testing.T) {
 	p, err := b.w.Partition(b.ctx(), upgraded.config(b, false, 1000))
 	require.NoError(t, err)
 	require.NotEmpty(t, p.Found())
+	b.requireLanded(p.Recovered())
 	require.NoError(t, p.Drain(b.ctx()))
 	upgraded.requireAll(b, p, olderRows)
 	for i, r := range b.srv.Rows(table) {

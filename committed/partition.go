@@ -40,6 +40,10 @@ type Range struct {
 	Before, After []byte
 	Rows          int64 // as many as were bound; -1: as many as the encoder makes of them now
 
+	// Letters says that rows of the batch are to become dead letters. The source is then asked for all
+	// that it has: Originals, and in Dead what its encoder refuses, however many that are.
+	Letters bool
+
 	// Schema is the writer schema to encode them with. Its Table is nil if it is
 	// one of an earlier run that the table does not have any more.
 	Schema *Schema
@@ -69,6 +73,8 @@ type Partition struct {
 	end   context.CancelFunc
 	found []ledger.Intent // open in the ledger when the partition was opened
 	limit int64           // bytes of rows and writer schema in one append
+
+	recovered []*Result // of the batches of found
 
 	onBound, onAcknowledged func(error) // made once, not per append
 
@@ -111,6 +117,22 @@ func (p *Partition) Position() []byte {
 // Found returns the intents that the ledger held open when the partition was
 // opened. They land, too; batches of a replayable partition by way of Replay.
 func (p *Partition) Found() []ledger.Intent { return p.found }
+
+// Recovered returns the results of the batches that Found is of, in their order: they are
+// stored, and land.
+func (p *Partition) Recovered() []*Result { return p.recovered }
+
+// recover makes the results of the batches that are open in the ledger; p.mu is held.
+func (p *Partition) recover(open []ledger.Intent) {
+	for i := range open {
+		if i > 0 && open[i].From > 0 {
+			continue // a part of the same batch
+		}
+		r := &Result{p: p, isStored: true}
+		p.recovered = append(p.recovered, r)
+		p.results[uint64(len(p.recovered))] = r // the machine counts from 1
+	}
+}
 
 // InFlight returns how many appends await an answer.
 func (p *Partition) InFlight() int {

@@ -12,8 +12,8 @@ type Ack = recovery.Ack
 // Result is the future of one batch. Its methods are safe for concurrent use.
 type Result struct {
 	p     *Partition
-	rows  block // nil once resolved; guarded by p.mu
-	bytes int64 // taken of the window; 0: of an earlier run, nobody waits
+	rows  block // nil once resolved, and of an earlier run until they are needed; guarded by p.mu
+	bytes int64 // taken of the window; 0: of an earlier run
 
 	// Guarded by p.mu. The channels are made when somebody waits.
 	isStored   bool
@@ -88,8 +88,15 @@ func (r *Result) resolve(ack Ack, err error) {
 		}
 	}
 	r.storedC, r.doneC = nil, nil
-	r.rows.Free()
-	r.rows = nil
+	r.keep(nil)
+}
+
+// keep replaces the rows; p.mu is held.
+func (r *Result) keep(rows block) {
+	if r.rows != nil {
+		r.rows.Free()
+	}
+	r.rows = rows
 }
 
 func wait(ctx context.Context, c <-chan struct{}) error {

@@ -114,7 +114,7 @@ func (p *Partition) flying() *connection {
 // earlier run and not here yet. p.mu is held.
 func (p *Partition) rows(a recovery.Action) block {
 	r := p.results[a.Batch]
-	if r == nil || r.rows == nil {
+	if r.rows == nil {
 		return nil
 	}
 	r.rows.Ref()
@@ -131,8 +131,10 @@ func (p *Partition) again(a recovery.Action) (block, error) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	rows.Ref()
-	p.results[a.Batch] = &Result{p: p, rows: rows}
+	if r := p.results[a.Batch]; !r.isResolved {
+		rows.Ref()
+		r.keep(rows)
+	}
 	return rows, nil
 }
 
@@ -145,14 +147,14 @@ func (p *Partition) fetch(in ledger.Intent) (block, error) {
 	if err != nil {
 		return nil, err
 	}
-	rows, _, err := p.replay(in, in.Whole(), s)
+	rows, _, err := p.replay(in, Range{Rows: in.Whole(), Schema: s})
 	return rows, err
 }
 
-// replay asks the source for a batch of a replayable partition again: so many rows, or
-// with -1 as many as there are, under a writer schema.
-func (p *Partition) replay(in ledger.Intent, n int64, s *Schema) (block, Replayed, error) {
-	got, err := p.cfg.Replay(p.ctx, Range{Before: in.Before, After: in.After, Rows: n, Schema: s})
+// replay asks the source for a batch of a replayable partition again, as r says.
+func (p *Partition) replay(in ledger.Intent, r Range) (block, Replayed, error) {
+	r.Before, r.After = in.Before, in.After
+	got, err := p.cfg.Replay(p.ctx, r)
 	if err != nil {
 		return nil, got, err
 	}
@@ -160,7 +162,7 @@ func (p *Partition) replay(in ledger.Intent, n int64, s *Schema) (block, Replaye
 	if digest == (ledger.Digest{}) {
 		digest = digestOf(rows)
 	}
-	if digest != in.Digest || n >= 0 && int64(len(got.Rows)) != n {
+	if digest != in.Digest || r.Rows >= 0 && int64(len(got.Rows)) != r.Rows {
 		rows.Free()
 		return nil, got, fmt.Errorf("%w: %d rows with digest %x, bound are %d with %x", ErrChanged, len(got.Rows), digest, in.Whole(), in.Digest)
 	}
@@ -292,9 +294,13 @@ func (p *Partition) create(a recovery.Action) recovery.Event {
 	return recovery.Event{Kind: recovery.Created, Name: name}
 }
 
-// finalize ends the sealed stream and learns its row count (R3).
+// finalize ends the sealed stream and learns its row count (R3, F2).
 func (p *Partition) finalize(a recovery.Action) recovery.Event {
-	p.began(R3)
+	s := R3
+	if a.Seal.Reason == ledger.Finished {
+		s = F2
+	}
+	p.began(s)
 	p.mu.Unlock()
 	ctx, cancel := context.WithTimeout(p.ctx, p.w.opt.CallTimeout)
 	count, err := p.w.clients.control.finalize(ctx, a.Stream)
@@ -303,7 +309,7 @@ func (p *Partition) finalize(a recovery.Action) recovery.Event {
 	if err != nil {
 		return callFailed(err)
 	}
-	p.did(R3)
+	p.did(s)
 	return recovery.Event{Kind: recovery.Finalized, Count: count}
 }
 

@@ -153,6 +153,7 @@ func (p *Partition) start() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.id, p.found = part.ID, intents
+	p.recover(intents)
 	p.step(e)
 	return nil
 }

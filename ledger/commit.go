@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"runtime/debug"
 	"sync"
+	"time"
 
 	"go.etcd.io/bbolt"
 )
@@ -151,7 +152,7 @@ func (c *committer) commit(group []pending) {
 }
 
 func (c *committer) transact(group []pending) (err error) {
-	l := c.ledger
+	l, began, writes := c.ledger, time.Now(), 0
 	tx, err := l.db.Begin(true)
 	if err != nil {
 		return fmt.Errorf("begin: %w", err)
@@ -171,7 +172,9 @@ func (c *committer) transact(group []pending) (err error) {
 				return err
 			}
 			group[i].err = err
+			continue
 		}
+		writes++
 	}
 	if !c.t.changed {
 		return nil
@@ -184,6 +187,10 @@ func (c *committer) transact(group []pending) (err error) {
 	}
 	if err := l.hooks.commit(tx.Commit); err != nil {
 		return fmt.Errorf("commit: %w", err)
+	}
+	if l.committed != nil {
+		l.committed(Commit{Writes: writes, Took: time.Since(began), Bound: c.t.bound})
+		clear(c.t.bound)
 	}
 	l.segments.drop(c.t.dropped)
 	return nil

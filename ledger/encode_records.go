@@ -142,6 +142,9 @@ func appendPartition(b []byte, key []byte, p *Partition) []byte {
 	b = appendLast(b, p.Last)
 	b = appendSeal(b, p.Seal)
 	b = appendHalt(b, p.Halt)
+	if r := p.Resolution; r != nil {
+		b = appendTime(appendInt(b, r.Landed), r.At)
+	}
 	return appendSum(b, from, partitionTag, key)
 }
 
@@ -172,6 +175,9 @@ func parsePartition(key, value []byte) (p Partition, err error) {
 	p.Last = d.last()
 	p.Seal = d.seal()
 	p.Halt = d.halt()
+	if d.more() {
+		p.Resolution = &Resolution{Landed: d.int(), At: d.time()}
+	}
 	return p, d.end()
 }
 
@@ -179,24 +185,62 @@ func appendLast(b []byte, a *Append) []byte {
 	if a == nil {
 		return append(b, 0)
 	}
-	b = append(b, 1)
+	var kind byte = 1
+	if len(a.Parts) > 0 {
+		kind = 2
+	}
+	b = append(b, kind)
 	b = appendBytes(b, a.Before)
 	b = appendBytes(b, a.After)
 	b = append(b, a.Digest[:]...)
 	b = appendString(b, a.Stream)
 	b = binary.AppendUvarint(b, a.Epoch)
 	b = appendInt(b, a.Offset)
-	return appendInt(b, a.Rows)
+	b = appendInt(b, a.Rows)
+	if kind == 2 {
+		b = appendParts(b, a.Parts)
+	}
+	return b
 }
 
 func (d *decoder) last() *Append {
-	if !d.bool() {
+	kind := d.byte()
+	if kind == 0 {
 		return nil
 	}
-	return &Append{
+	a := &Append{
 		Before: d.bytes(), After: d.bytes(), Digest: d.hash(), Stream: d.string(),
 		Epoch: d.uint(), Offset: d.int(), Rows: d.int(),
 	}
+	if kind == 2 {
+		a.Parts = d.parts()
+	}
+	if kind > 2 || (kind == 2) != (len(a.Parts) > 0) {
+		d.fail(errors.New("the last append is of no known kind"))
+	}
+	return a
+}
+
+func appendParts(b []byte, parts []Part) []byte {
+	b = binary.AppendUvarint(b, uint64(len(parts)))
+	for i := range parts {
+		p := &parts[i]
+		b = appendInt(b, p.Rows)
+		b = append(b, p.Digest[:]...)
+		b = appendBytes(b, p.Before)
+		b = appendBytes(b, p.After)
+	}
+	return b
+}
+
+func (d *decoder) parts() (parts []Part) {
+	if n := d.count(19); n > 0 {
+		parts = make([]Part, n)
+		for i := range parts {
+			parts[i] = Part{Rows: d.int(), Digest: d.hash(), Before: d.bytes(), After: d.bytes()}
+		}
+	}
+	return parts
 }
 
 func appendSeal(b []byte, s *Seal) []byte {
@@ -264,14 +308,7 @@ func appendIntent(b []byte, key *numbers, in *Intent) []byte {
 	b = appendBytes(b, in.After)
 	b = append(b, in.Schema[:]...)
 	b = binary.AppendUvarint(b, uint64(in.Encoder))
-	b = binary.AppendUvarint(b, uint64(len(in.Parts)))
-	for i := range in.Parts {
-		p := &in.Parts[i]
-		b = appendInt(b, p.Rows)
-		b = append(b, p.Digest[:]...)
-		b = appendBytes(b, p.Before)
-		b = appendBytes(b, p.After)
-	}
+	b = appendParts(b, in.Parts)
 	b = binary.AppendUvarint(b, uint64(in.Payload.Segment))
 	if in.Payload.Segment != 0 {
 		b = appendInt(b, in.Payload.Offset)
@@ -285,6 +322,9 @@ func appendIntent(b []byte, key *numbers, in *Intent) []byte {
 	b = binary.AppendUvarint(b, uint64(len(in.Dead)))
 	for i := range in.Dead {
 		b = appendDead(b, &in.Dead[i])
+	}
+	if in.Skip != "" {
+		b = appendString(b, in.Skip)
 	}
 	return appendSum(b, from, intentTag, key[:])
 }
@@ -308,12 +348,7 @@ func parseIntent(key, value []byte) (id ID, in Intent, err error) {
 	in.After = d.bytes()
 	in.Schema = d.hash()
 	in.Encoder = d.uint32()
-	if n := d.count(19); n > 0 {
-		in.Parts = make([]Part, n)
-		for i := range in.Parts {
-			in.Parts[i] = Part{Rows: d.int(), Digest: d.hash(), Before: d.bytes(), After: d.bytes()}
-		}
-	}
+	in.Parts = d.parts()
 	if in.Payload.Segment = d.uint32(); in.Payload.Segment != 0 {
 		in.Payload.Offset = d.int()
 		in.Payload.Length = d.int()
@@ -330,6 +365,9 @@ func parseIntent(key, value []byte) (id ID, in Intent, err error) {
 		for i := range in.Dead {
 			in.Dead[i] = d.dead()
 		}
+	}
+	if d.more() {
+		in.Skip = d.string()
 	}
 	if in.Start > maxOffset || in.Rows > maxOffset || in.From > maxOffset || in.Of > maxOffset {
 		d.fail(errors.New("an intent's offsets"))

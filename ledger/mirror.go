@@ -50,20 +50,20 @@ func (m *mirror) sealed(p *partition) {
 // acknowledge moves the first n open intents of p below Acked.
 func (p *partition) acknowledge(n int) {
 	r := &p.record
-	var last *Intent // that ends a batch
+	var last *Intent // that ends a batch with a position
 	for i := range p.open[:n] {
 		in := &p.open[i]
 		r.Rows += in.Rows
 		r.Acked = in.End()
 		r.Position = reach(in, r.Position)
-		if in.Ends() {
+		if in.Ends() && in.After != nil {
 			last = in
 		}
 	}
 	if last != nil {
 		r.Last = &Append{
 			Before: last.Before, After: last.After, Digest: last.Digest,
-			Stream: r.Stream, Epoch: r.Epoch, Offset: last.Start, Rows: last.Rows,
+			Stream: r.Stream, Epoch: r.Epoch, Offset: last.Start, Rows: last.Rows, Parts: last.Parts,
 		}
 	}
 	clear(p.open[:n]) // let go of their positions
@@ -109,7 +109,7 @@ func reach(in *Intent, reached []byte) []byte {
 
 // sameBatch says whether two intents carry rows of the same batch, encoded alike.
 func sameBatch(a, b *Intent) bool {
-	return a.Of == b.Of && a.Schema == b.Schema && slices.Equal(a.Without, b.Without) &&
+	return a.Of == b.Of && a.Schema == b.Schema && a.Skip == b.Skip && slices.Equal(a.Without, b.Without) &&
 		(a.Payload == b.Payload || a.Rows == 0 || b.Rows == 0) && sameSource(a, b)
 }
 
@@ -153,6 +153,14 @@ func (p *partition) verify() (found []string) {
 	if h := r.Halt; h != nil {
 		if bad := badHalt(h); bad != "" {
 			report("halt: %s", bad)
+		}
+	}
+	if r.Resolution != nil {
+		if bad := p.badLanded(r.Resolution); bad != "" {
+			report("resolution: %s", bad)
+		}
+		if r.Halt != nil {
+			report("it is halted, and a person has said what landed")
 		}
 	}
 	next, reached := r.Acked, r.Position

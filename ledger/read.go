@@ -152,7 +152,7 @@ func clonePartition(p *Partition) Partition {
 	c.Position = bytes.Clone(p.Position)
 	if p.Last != nil {
 		last := *p.Last
-		last.Before, last.After = bytes.Clone(last.Before), bytes.Clone(last.After)
+		last.Before, last.After, last.Parts = bytes.Clone(last.Before), bytes.Clone(last.After), slices.Clone(last.Parts)
 		c.Last = &last
 	}
 	if p.Seal != nil {
@@ -163,6 +163,10 @@ func clonePartition(p *Partition) Partition {
 	if p.Halt != nil {
 		h := *p.Halt
 		c.Halt = &h
+	}
+	if p.Resolution != nil {
+		r := *p.Resolution
+		c.Resolution = &r
 	}
 	return c
 }

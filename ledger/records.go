@@ -69,13 +69,17 @@ type Partition struct {
 	Seal   *Seal  // not nil: this stream is being replaced
 	Halt   *Halt  // not nil: stopped until Resolve; only a person can say what is right
 
+	// Resolution is not nil between a Resolve with a person's word and the rotation that
+	// carries it out, or the first write that shows that it need not be.
+	Resolution *Resolution
+
 	Acked    int64  // every row of the stream below it has landed
 	Next     int64  // the end of the last open intent, or Acked
 	Position []byte // where the source resumes: reached by the last acknowledged batch
 
 	Schema  Fingerprint // of the newest batch, or of the opening
 	Encoder uint32      // version of the encoder that made the newest batch
-	Last    *Append     // the last acknowledged append, for repeated requests
+	Last    *Append     // the last acknowledged append that has a position, for repeated requests
 	Rows    int64       // rows acknowledged over all epochs
 
 	// Dead counts the input rows that became dead letters, over all epochs. The
@@ -86,7 +90,7 @@ type Partition struct {
 	Updated time.Time // when this record was written
 }
 
-// Append is the last acknowledged append of a partition.
+// Append is an acknowledged append of a partition.
 type Append struct {
 	Before, After []byte // positions
 	Digest        Digest
@@ -94,6 +98,7 @@ type Append struct {
 	Epoch         uint64
 	Offset        int64
 	Rows          int64
+	Parts         []Part // of the batch, as in Intent: any of their producers may ask once more
 }
 
 // Intent binds the offsets [Start, Start+Rows) of the partition's stream to rows
@@ -119,6 +124,11 @@ type Intent struct {
 	// Dead has the batch's rows that do not land. They become letters when the batch
 	// is acknowledged, so only its last part has them.
 	Dead []Dead
+
+	// Skip, if not empty, is a person's order, and its reason: unless the batch turns out
+	// to have landed, the next Settle makes dead rows of all that is left of it. All its
+	// open parts have it.
+	Skip string
 
 	Before, After []byte      // source positions around the batch
 	Schema        Fingerprint // the writer schema that the rows were encoded with
@@ -198,9 +208,14 @@ const (
 	Lagging   Reason = 6 // the stream's end could not be learnt in time
 	Expired   Reason = 7 // the service had dropped the stream; nothing was open
 	Finished  Reason = 8 // Retire
+
+	Resolved Reason = 9  // the stream is gone with open intents; a person said what has landed
+	Found    Reason = 10 // a person said what has landed, but the stream is there after all
+	Skipped  Reason = 11 // a person had a batch skipped
 )
 
-var reasons = [...]string{"", "take-over", "aging", "row errors", "too large", "encoding", "lagging", "expired", "finished"}
+var reasons = [...]string{"", "take-over", "aging", "row errors", "too large", "encoding", "lagging", "expired", "finished",
+	"resolved", "found", "skipped"}
 
 // String returns the reason in words.
 func (r Reason) String() string {

@@ -22,6 +22,8 @@ type transaction struct {
 	arena   []byte       // encoded partition records of the group
 	dirty   []*partition // their records are put by flush, once each
 	dropped []Payload    // free after the commit
+	bound   []Bound      // if somebody wants to know
+	watched bool         // somebody does
 	changed bool         // there is something to commit
 }
 
@@ -30,6 +32,7 @@ func (t *transaction) begin(tx *bbolt.Tx, m *mirror, l *Ledger) {
 		mirror: m, segments: l.segments, identity: l.identity, now: time.Now().UTC(),
 		tx: tx, partitionB: tx.Bucket(partitionBucket), intentB: tx.Bucket(intentBucket),
 		arena: t.arena[:0], dirty: t.dirty[:0], dropped: t.dropped[:0],
+		bound: t.bound[:0], watched: l.committed != nil,
 	}
 }
 
@@ -94,6 +97,13 @@ func (t *transaction) deleteIntents(p *partition, n int) error {
 		}
 	}
 	return nil
+}
+
+// bind notes that an intent becomes durable with the group.
+func (t *transaction) bind(p *partition, in *Intent) {
+	if t.watched {
+		t.bound = append(t.bound, Bound{Key: p.record.Key, Epoch: p.record.Epoch, Stream: p.record.Stream, Intent: *in})
+	}
 }
 
 // retire notes a stream that is not used any more.

@@ -23,6 +23,9 @@ type mischief struct {
 	revert  bool // the same unnoticed: a whole volume rolled back
 	dirt    bool // rows that the encoder or the service refuses; the encoder may be upgraded
 	schemas bool // the table gets columns, of which the service's backends learn late
+	flaps   bool // an expired stream is there again: backends disagree
+	words   bool // a person resolves what is in doubt, and says what has landed
+	skips   bool // a person has batches skipped
 	copies  bool // a copy of the ledger is brought up elsewhere, the original lives on
 }
 
@@ -39,8 +42,9 @@ type schedule struct {
 	may     mischief
 	backups []book
 	offered int
-	expired bool // a stream has expired
-	touched bool // somebody else than the nodes' own machines had a hand in it
+	expired bool             // a stream has expired
+	lasting map[*stream]bool // that don't expire any more
+	touched bool             // somebody else than the nodes' own machines had a hand in it
 }
 
 const (
@@ -181,8 +185,11 @@ func (s *schedule) onLedger(n *node, add func(int, string, func())) {
 			st.finalized = true
 		})
 	}
-	if s.may.expiry && !st.gone {
+	if s.may.expiry && !st.gone && !s.lasting[st] {
 		add(1, "expire", func() { st.gone, s.expired = true, true })
+	}
+	if s.may.flaps && st.gone {
+		add(1, "revive", func() { st.gone = false })
 	}
 }
 
@@ -203,6 +210,7 @@ func (s *schedule) onDead(n *node, add func(int, string, func())) {
 	if n.book.part.Halt != nil {
 		add(1, "resolve", n.resolve)
 	}
+	s.onOrders(n, add)
 	for _, b := range s.backups {
 		if s.may.restore {
 			add(1, "restore", func() {
@@ -252,7 +260,7 @@ func init() {
 
 func check(t *testing.T, may mischief, then func(*schedule)) {
 	rapid.Check(t, func(t *rapid.T) {
-		s := &schedule{world: newWorld(t), t: t, may: may}
+		s := &schedule{world: newWorld(t), t: t, may: may, lasting: map[*stream]bool{}}
 		s.run()
 		if then != nil {
 			then(s)

@@ -41,6 +41,9 @@ type Options struct {
 	AbortFollowers bool
 	Propagation    Propagation   // of changes of tables to AppendRows
 	OnAppend       func(Request) // called before each request is judged, by the goroutine of its connection
+	// OnAnswer is called after a request was judged, by the same goroutine, with the response that it gets, or with the
+	// error that ends the call in its place.
+	OnAnswer func(Request, *storagepb.AppendRowsResponse, error)
 }
 
 // Request is what OnAppend is told of an append.

@@ -87,9 +87,11 @@ Exit code: 0 success, 1 failure, 2 usage.`,
 	root.AddCommand(
 		newDemoCommand(),
 		newLoadCommand(),
+		newServeCommand(),
 		newEmulatorCommand(),
 		newLedgerCommand(),
 		newSchemaCommand(),
+		newChaosCommand(),
 		newBenchCommand(),
 	)
 	return root

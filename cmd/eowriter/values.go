@@ -5,9 +5,10 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/eowriter/eowriter/cmd/eowriter/internal/tablename"
 )
 
 // byteSize is a flag's value in bytes, written as 1MiB, 500kB or 4096.
@@ -54,25 +55,17 @@ func (s *byteSize) String() string {
 // Type names the value in --help.
 func (s *byteSize) Type() string { return "size" }
 
-// tableName makes projects/P/datasets/D/tables/T of PROJECT.DATASET.TABLE. The project of an old domain has a colon and
-// a dot of its own (example.com:p), so dataset and table are what the last two dots divide.
+// tableName makes projects/P/datasets/D/tables/T of a flag's PROJECT.DATASET.TABLE.
 func tableName(text string) (string, error) {
-	parts := strings.Split(text, ".")
-	n := len(parts)
-	if n < 3 || strings.ContainsAny(text, "/ \t\r\n") || slices.Contains(parts, "") {
-		return "", usagef("table %q: want PROJECT.DATASET.TABLE", text)
+	name, err := tablename.Parse(text)
+	if err != nil {
+		return "", usageError{err}
 	}
-	return fmt.Sprintf("projects/%s/datasets/%s/tables/%s", strings.Join(parts[:n-2], "."), parts[n-2], parts[n-1]), nil
+	return name, nil
 }
 
 // shortTable is the inverse of tableName, or name itself.
-func shortTable(name string) string {
-	p := strings.Split(name, "/")
-	if len(p) != 6 {
-		return name
-	}
-	return p[1] + "." + p[3] + "." + p[5]
-}
+func shortTable(name string) string { return tablename.Short(name) }
 
 // printJSON writes one object on one line.
 func printJSON(w io.Writer, v any) error {

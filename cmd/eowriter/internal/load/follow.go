@@ -2,63 +2,14 @@ package load
 
 import (
 	"context"
-	"errors"
-	"sync"
-	"time"
 
+	"github.com/eowriter/eowriter/cmd/eowriter/internal/doubt"
 	"github.com/eowriter/eowriter/cmd/eowriter/internal/source"
-	"github.com/eowriter/eowriter/committed/rows"
-	"golang.org/x/time/rate"
 )
 
 // A table's schema changes while files are loaded. A file follows its partition's Schema, and when a line is refused for
 // something that another schema could mend, the service is asked first, not for every line. From the next batch on the
 // rows are encoded with the new schema; a batch never has rows of two.
-
-// Bounds on asking the service for its schema because of refused lines: garbage must not slow the load down.
-const (
-	askAgain   = 5 * time.Second // after it was asked about a column, lines refused for that are believed to be bad
-	askRate    = 1               // a second, and
-	askBurst   = 20              // at first
-	maxDoubted = 1000            // columns that are remembered
-)
-
-// doubt is what a line was refused for, as far as another schema could mend it.
-type doubt struct {
-	kind   rows.Kind
-	column string
-}
-
-// asking is when the service was asked for its schema, and about what. The order of locks: one, mu.
-type asking struct {
-	one sync.Mutex // held by the file that asks: others wait for what it learns
-
-	mu      sync.Mutex // guards what follows
-	about   map[doubt]time.Time
-	limiter *rate.Limiter
-}
-
-func newAsking() asking {
-	return asking{about: map[doubt]time.Time{}, limiter: rate.NewLimiter(askRate, askBurst)}
-}
-
-// worth says whether to ask about d now.
-func (a *asking) worth(d doubt) bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return time.Since(a.about[d]) >= askAgain && a.limiter.Tokens() >= 1
-}
-
-// answered notes that the service was asked about d. Not before: until then a line is not known to be bad.
-func (a *asking) answered(d doubt) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if len(a.about) >= maxDoubted {
-		clear(a.about)
-	}
-	a.about[d] = time.Now()
-	a.limiter.Allow()
-}
 
 // follow takes over the partition's Schema, if that has changed.
 func (f *file) follow() error {
@@ -88,25 +39,25 @@ func (f *file) change(e *encoding) (changed bool) {
 // doubted says whether the service is to be asked for its schema before a line is believed to be bad.
 func (f *file) doubted(refused error) bool {
 	e := f.l.encodings
-	d, curable := doubtOf(refused)
+	d, curable := doubt.Of(refused)
 	if e.fixed || f.asked || !curable {
 		return false
 	}
 	// Another file may have been told; and before the load stops it is worth asking in any case.
-	return e.newest() != f.encoding || f.l.opt.MaxDead.None() || e.asking.worth(d)
+	return e.newest() != f.encoding || f.l.opt.MaxDead.None() || e.asking.Worth(d)
 }
 
 // ask finds out whether there is another schema than the present one, and takes it.
 func (f *file) ask(ctx context.Context, refused error) error {
 	e := f.l.encodings
-	d, _ := doubtOf(refused)
-	e.asking.one.Lock()
-	defer e.asking.one.Unlock()
+	d, _ := doubt.Of(refused)
+	e.asking.One.Lock()
+	defer e.asking.One.Unlock()
 	if newest := e.newest(); newest != f.encoding {
 		f.change(newest)
 		return nil
 	}
-	if !f.l.opt.MaxDead.None() && !e.asking.worth(d) {
+	if !f.l.opt.MaxDead.None() && !e.asking.Worth(d) {
 		f.asked = true // another file was answered meanwhile
 		return nil
 	}
@@ -114,7 +65,7 @@ func (f *file) ask(ctx context.Context, refused error) error {
 	if err != nil {
 		return err
 	}
-	e.asking.answered(d)
+	e.asking.Answered(d)
 	f.asked = !f.change(next)
 	return nil
 }
@@ -127,17 +78,4 @@ func (f *file) refresh(ctx context.Context) (*encoding, error) {
 	}
 	f.known = s
 	return f.l.encodings.of(s.Table(), s)
-}
-
-// doubtOf returns what a line was refused for, if another schema of the table could make a row of it.
-func doubtOf(err error) (d doubt, curable bool) {
-	var refused *rows.Error
-	if !errors.As(err, &refused) {
-		return d, false
-	}
-	switch refused.Kind {
-	case rows.Syntax, rows.InvalidUTF8, rows.DuplicateField, rows.TooDeep:
-		return d, false
-	}
-	return doubt{refused.Kind, refused.Column}, true
 }

@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"cloud.google.com/go/bigquery/storage/apiv1/storagepb"
@@ -211,31 +210,4 @@ func TestBalance(t *testing.T) {
 	require.NoError(t, r.balance())
 	r.RowsDead--
 	require.ErrorContains(t, r.balance(), "ROWS ARE UNACCOUNTED FOR: 6 rows read, but 1 appended, 2 confirmed and 2 dead")
-}
-
-// Garbage must not make the load ask the service for every line.
-func TestAsking(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		a := newAsking()
-		x := doubt{rows.UnknownField, "x"}
-		require.True(t, a.worth(x))
-		a.answered(x)
-		require.False(t, a.worth(x))
-		require.True(t, a.worth(doubt{rows.UnknownField, "y"}))
-		require.True(t, a.worth(doubt{rows.WrongType, "x"}))
-		time.Sleep(askAgain)
-		require.True(t, a.worth(x))
-
-		asked := 0
-		for i := range 10 * maxDoubted {
-			if d := (doubt{rows.UnknownField, fmt.Sprint(i)}); a.worth(d) {
-				a.answered(d)
-				asked++
-			}
-		}
-		require.Equal(t, askBurst, asked)
-		require.LessOrEqual(t, len(a.about), maxDoubted)
-		time.Sleep(time.Second)
-		require.True(t, a.worth(doubt{rows.UnknownField, "z"}))
-	})
 }

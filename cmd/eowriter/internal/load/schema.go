@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"cloud.google.com/go/bigquery/storage/apiv1/storagepb"
+	"github.com/eowriter/eowriter/cmd/eowriter/internal/doubt"
 	"github.com/eowriter/eowriter/cmd/eowriter/internal/tableschema"
 	"github.com/eowriter/eowriter/committed"
 	"github.com/eowriter/eowriter/committed/rows"
@@ -30,14 +31,14 @@ type encodings struct {
 	options []rows.Option
 	fixed   bool // the user gave the schema: the table's is not asked for
 
-	asking asking
+	asking *doubt.Asking
 
 	mu  sync.Mutex  // guards all; an encoding never changes
 	all []*encoding // by when the table was found to have it: the newest is last
 }
 
 func newEncodings(opt *Options) *encodings {
-	return &encodings{table: opt.Table, options: opt.encoderOptions(), fixed: opt.Schema != nil, asking: newAsking()}
+	return &encodings{table: opt.Table, options: opt.encoderOptions(), fixed: opt.Schema != nil, asking: doubt.New()}
 }
 
 // first makes the encoding that the load begins with, of the schema that the user gave, or else the service.

@@ -1,0 +1,65 @@
+package ingest
+
+import (
+	"log/slog"
+	"time"
+
+	"github.com/eowriter/eowriter/committed/rows"
+	"github.com/eowriter/eowriter/retry"
+)
+
+// Options bound what is accepted, and say how batches are made. All sizes are bytes.
+type Options struct {
+	BatchRows  int           // most rows of a batch of several appends
+	BatchBytes int64         // most bytes of it, encoded
+	Linger     time.Duration // how long an append may wait for others to share its batch while one is on its way
+
+	AppendRows  int   // most rows of an append
+	AppendBytes int64 // most bytes of its rows
+
+	// Accepted and not landed: of a partition, and of all. A partition never takes more than is free then, so that those which
+	// don't get rid of theirs leave room for others.
+	PartitionAppends, TotalAppends int
+	PartitionBytes, TotalBytes     int64
+
+	MaxPartitions int   // known ones, those of the ledger included
+	MaxDead       int64 // dead letters of a partition, see committed.PartitionConfig
+
+	IgnoreUnknownFields bool // see the options of package rows
+	JSONText            bool
+	DefaultValues       bool
+
+	OpenWait time.Duration // how long an append waits for its partition to be opened
+	Reopen   retry.Policy  // between tries to open a partition that has stopped
+	Log      *slog.Logger  // what happens to partitions; never contents of rows
+}
+
+// Defaults are good for a sidecar with 256 MiB.
+func Defaults() Options {
+	return Options{
+		BatchRows: 5000, BatchBytes: 1 << 20, Linger: 10 * time.Millisecond,
+		AppendRows: 50_000, AppendBytes: 4 << 20,
+		PartitionAppends: 1000, TotalAppends: 20_000,
+		PartitionBytes: 16 << 20, TotalBytes: 64 << 20,
+		MaxPartitions: 1000, MaxDead: 1000,
+		OpenWait: 10 * time.Second,
+		Reopen:   retry.Policy{Initial: time.Second, Max: time.Minute, Multiplier: 2, Jitter: 0.5},
+		Log:      slog.New(slog.DiscardHandler),
+	}
+}
+
+// encoder is the version of the encoder and its options, for the ledger.
+func (opt *Options) encoder() uint32 { return rows.Version }
+
+func (opt *Options) encoderOptions() (options []rows.Option) {
+	if opt.IgnoreUnknownFields {
+		options = append(options, rows.IgnoreUnknownFields())
+	}
+	if opt.JSONText {
+		options = append(options, rows.JSONAsText())
+	}
+	if opt.DefaultValues {
+		options = append(options, rows.DefaultValues())
+	}
+	return options
+}

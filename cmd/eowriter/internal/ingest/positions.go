@@ -1,0 +1,104 @@
+package ingest
+
+import (
+	"bytes"
+	"time"
+
+	eowriterv1 "github.com/eowriter/eowriter/cmd/eowriter/api/eowriter/v1"
+	"github.com/eowriter/eowriter/committed"
+	"github.com/eowriter/eowriter/ledger"
+)
+
+// mark is what is remembered of an append: between which positions it is, and what it carries.
+type mark struct {
+	before, after []byte // nil before: the beginning; nil after: it has no positions
+	digest        ledger.Digest
+	rows          int64 // that land; -1: all of the append's
+}
+
+// token is a position as the ledger has it: none for the empty one.
+func token(position string) []byte {
+	if position == "" {
+		return nil
+	}
+	return []byte(position)
+}
+
+// entry is an accepted append that has not landed.
+type entry struct {
+	mark
+	room   *Room // nil: of an earlier opening
+	stored bool  // of an earlier opening, so the ledger has it
+
+	// Until it is offered to the writer.
+	encoded [][]byte
+	bytes   int64
+	schema  *committed.Schema
+	dead    []ledger.Dead
+	nDead   int // how many they were
+
+	since   time.Time     // when it was accepted
+	offered chan struct{} // closed when result or err is set
+	done    chan struct{} // closed when it has landed, or err is set
+
+	result *committed.Result // of its batch; guarded by partition.mu until offered is closed
+	err    error             // why it is not known to land; guarded by partition.mu until done is closed
+}
+
+// judge says what an append between these positions is: the next one (all nil), one that is in the making (e), one that
+// has landed (landed), or an error. p.mu is held.
+func (p *partition) judge(m *mark) (e *entry, landed *mark, err error) {
+	if m.after == nil || bytes.Equal(m.before, p.position) {
+		return nil, nil, nil
+	}
+	for n := len(p.entries) - 1; n >= 0; n-- {
+		if e := p.entries[n]; e.samePositions(m) {
+			return e, nil, p.sameRows(&e.mark, m)
+		}
+	}
+	for n := range p.last {
+		if l := &p.last[n]; l.samePositions(m) {
+			return nil, l, p.sameRows(l, m)
+		}
+	}
+	wrong := refuse(eowriterv1.Reason_REASON_POSITION, "the partition is at position %q, not at %q; nothing was accepted", p.position, m.before)
+	wrong.Position = text(p.position)
+	return nil, nil, wrong
+}
+
+func (m *mark) samePositions(other *mark) bool {
+	return m.after != nil && bytes.Equal(m.after, other.after) && bytes.Equal(m.before, other.before)
+}
+
+func (p *partition) sameRows(before, again *mark) error {
+	if before.digest == again.digest {
+		return nil
+	}
+	wrong := refuse(eowriterv1.Reason_REASON_CONFLICT,
+		"an append from position %q to %q was accepted before and had other rows: somebody else writes to this partition, or these are not the same rows again; nothing was accepted",
+		again.before, again.after)
+	wrong.Position = text(p.position)
+	return wrong
+}
+
+// marksOf returns the producer appends of a batch.
+func marksOf(before, after []byte, digest ledger.Digest, parts []ledger.Part) []mark {
+	if len(parts) == 0 {
+		return []mark{{before, after, digest, -1}}
+	}
+	marks := make([]mark, len(parts))
+	for i, part := range parts {
+		marks[i] = mark{part.Before, part.After, part.Digest, part.Rows}
+	}
+	return marks
+}
+
+// positioned leaves out the marks of appends without positions.
+func positioned(marks []mark) (kept []mark) {
+	for _, m := range marks {
+		if m.after != nil {
+			kept = append(kept, m)
+		}
+	}
+	return kept
+}

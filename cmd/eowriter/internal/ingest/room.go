@@ -1,0 +1,112 @@
+package ingest
+
+import (
+	"context"
+	"sync"
+
+	eowriterv1 "github.com/eowriter/eowriter/cmd/eowriter/api/eowriter/v1"
+)
+
+// budget is the memory that all appends share, from the moment in which they are read until they have landed.
+type budget struct {
+	opt *Options
+
+	mu      sync.Mutex // guards what follows, and every share
+	bytes   int64
+	appends int
+	freed   chan struct{} // closed when room was given back; nil: nobody waits
+}
+
+// share is what a partition has of the budget.
+type share struct {
+	bytes   int64
+	appends int
+}
+
+// Room is a part of the budget. It has one owner, who gives it back with Release; Accept takes it over.
+type Room struct {
+	b     *budget
+	bytes int64
+	of    *share // nil: of nobody yet
+}
+
+// Room begins to take room for an append that is being read.
+func (i *Ingest) Room() *Room { return &Room{b: &i.budget} }
+
+// Grow takes n bytes more, and says whether they were free.
+func (r *Room) Grow(n int64) bool {
+	b := r.b
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.bytes+n > b.opt.TotalBytes {
+		return false
+	}
+	b.bytes += n
+	r.bytes += n
+	return true
+}
+
+// Release gives all of it back. It may be called again.
+func (r *Room) Release() {
+	b := r.b
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.bytes -= r.bytes
+	if r.of != nil {
+		r.of.bytes -= r.bytes
+		r.of.appends--
+		b.appends--
+	}
+	r.bytes, r.of = 0, nil
+	if b.freed != nil {
+		close(b.freed)
+		b.freed = nil
+	}
+}
+
+// assign makes it n bytes of a partition, if they are free; otherwise the channel is closed when more is.
+func (r *Room) assign(s *share, n int64) (ok bool, freed <-chan struct{}) {
+	b := r.b
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	left := b.opt.TotalBytes - (b.bytes - r.bytes) - n
+	if left >= s.bytes && s.bytes+n <= b.opt.PartitionBytes && s.appends < b.opt.PartitionAppends && b.appends < b.opt.TotalAppends {
+		b.bytes += n - r.bytes
+		b.appends++
+		s.bytes += n
+		s.appends++
+		r.bytes, r.of = n, s
+		return true, nil
+	}
+	if b.freed == nil {
+		b.freed = make(chan struct{})
+	}
+	return false, b.freed
+}
+
+// perRow is what a row costs beside its bytes.
+const perRow = 32
+
+// take gives the append's room to the partition. Patient appends wait for it.
+func (i *Ingest) take(ctx context.Context, p *partition, a *Append) error {
+	n := a.size() + perRow*int64(len(a.Rows))
+	for {
+		ok, freed := a.Room.assign(&p.share, n)
+		switch {
+		case ok:
+			return nil
+		case n > min(i.opt.PartitionBytes, i.opt.TotalBytes):
+			return refuse(eowriterv1.Reason_REASON_TOO_LARGE, "the append takes %d bytes of memory, and partitions have %d: make smaller appends",
+				n, min(i.opt.PartitionBytes, i.opt.TotalBytes))
+		case !a.Patient:
+			return busy("no room: rows come faster than they land; nothing was accepted")
+		}
+		select {
+		case <-freed:
+		case <-i.ctx.Done():
+			return stopping()
+		case <-ctx.Done():
+			return gaveUp(ctx)
+		}
+	}
+}
