@@ -1,8 +1,9 @@
-package chaos
+package chaos_test
 
 import (
 	"errors"
 
+	"github.com/eowriter/eowriter/chaos"
 	"github.com/eowriter/eowriter/committed"
 	"github.com/eowriter/eowriter/ledger"
 	"github.com/stretchr/testify/require"
@@ -19,13 +20,13 @@ import (
 // stream to probe. These partitions are noted as forgotten.
 func (a *arena) expect(moved bool) map[string]error {
 	led := openToRead(a.t, a.script.Ledger)
-	require.Empty(a.t, led.violations)
+	require.Empty(a.t, led.Violations)
 	want, known := map[string]error{}, map[string]bool{}
-	for _, p := range led.partitions {
+	for _, p := range led.Partitions {
 		name := p.Key.Name
 		known[name] = true
-		want[name] = a.expectPartition(p, led.open[name], func(owner ledger.Identity) bool {
-			return moved || owner != led.identity
+		want[name] = a.expectPartition(p, led.Open[name], func(owner ledger.Identity) bool {
+			return moved || owner != led.Identity
 		})
 	}
 	for _, r := range tableRows(a.t, a.srv) {
@@ -136,7 +137,7 @@ func (a *arena) runAs(want map[string]error) (complete bool) {
 }
 
 // rowsOf counts the rows of each partition.
-func rowsOf(rows []Row) map[string]int {
+func rowsOf(rows []chaos.Row) map[string]int {
 	n := map[string]int{}
 	for _, r := range rows {
 		n[r.Partition]++

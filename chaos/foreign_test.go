@@ -1,4 +1,4 @@
-package chaos
+package chaos_test
 
 import (
 	"fmt"
@@ -7,9 +7,9 @@ import (
 	"time"
 
 	"github.com/eowriter/eowriter/chaos/emulator"
+	"github.com/eowriter/eowriter/chaos/workload"
 	"github.com/eowriter/eowriter/committed"
 	"github.com/stretchr/testify/require"
-	"google.golang.org/protobuf/encoding/protowire"
 )
 
 // foreignDeed is what somebody else does to a stream.
@@ -27,7 +27,7 @@ var foreignDeeds = []foreignDeed{
 	{"append", committed.ErrConflict, func(srv *emulator.Server, stream string) error {
 		// One row: no batch ends there. After a crash, whole batches of somebody else
 		// that end where open ones of ours do can't be told from those (case 23).
-		_, err := srv.AppendForeign(stream, [][]byte{foreignRow()})
+		_, err := srv.AppendForeign(stream, [][]byte{workload.ForeignRow()})
 		return err
 	}},
 	{"expire", committed.ErrInDoubt, func(srv *emulator.Server, stream string) error {
@@ -47,7 +47,7 @@ func TestForeignDeedAfterCrash(t *testing.T) {
 				t.Parallel()
 				a := stopAt(t, at, frozen)
 				led := openToRead(t, a.script.Ledger)
-				for _, p := range led.partitions {
+				for _, p := range led.Partitions {
 					if s, _ := a.srv.Stream(p.Stream); p.Key.Name == "p0" && !s.Finalized {
 						require.NoError(t, deed.do(a.srv, p.Stream))
 					}
@@ -68,11 +68,11 @@ func TestForeignDeed(t *testing.T) {
 		for _, frozen := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s/%s", deed.name, mode(frozen)), func(t *testing.T) {
 				t.Parallel()
-				a := newArena(t, script{Frozen: frozen}, emulator.Options{})
+				a := newArena(t, workload.Script{Frozen: frozen}, emulator.Options{})
 				var n atomic.Int64
 				var victim string // set by the goroutine of one append; read after the run
 				hook := func(r emulator.Request) {
-					if r.Offset < probeOffset && n.Add(1) == 20 {
+					if r.Offset < workload.ProbeOffset && n.Add(1) == 20 {
 						victim = r.Stream
 						if err := deed.do(a.srv, r.Stream); err != nil {
 							t.Error(err)
@@ -82,7 +82,7 @@ func TestForeignDeed(t *testing.T) {
 				a.onAppend.Store(&hook)
 				failed := a.run()
 				a.requireSound()
-				for _, p := range openToRead(t, a.script.Ledger).partitions {
+				for _, p := range openToRead(t, a.script.Ledger).Partitions {
 					if p.Stream == victim {
 						require.ErrorIs(t, failed[p.Key.Name], deed.stops)
 						continue
@@ -109,14 +109,14 @@ func TestForeignBatches(t *testing.T) {
 	for _, frozen := range []bool{false, true} {
 		t.Run(mode(frozen), func(t *testing.T) {
 			t.Parallel()
-			a := newArena(t, script{Frozen: frozen}, emulator.Options{})
+			a := newArena(t, workload.Script{Frozen: frozen}, emulator.Options{})
 			next := map[string]chan struct{}{} // by partition: closed when the second one is sent
 			for _, p := range partitions {
 				next[p] = make(chan struct{})
 			}
 			const first, second = 10 * batchRows, 11 * batchRows
-			a.onNote = func(n note) {
-				if n.Kind == sent && n.Offset == second {
+			a.onNote = func(n workload.Note) {
+				if n.Kind == workload.Sent && n.Offset == second {
 					close(next[n.Partition])
 				}
 			}
@@ -137,7 +137,7 @@ func TestForeignBatches(t *testing.T) {
 				}
 				rows := make([][]byte, 2*batchRows)
 				for i := range rows {
-					rows[i] = foreignRow()
+					rows[i] = workload.ForeignRow()
 				}
 				if _, err := a.srv.AppendForeign(r.Stream, rows); err != nil {
 					t.Error(err)
@@ -167,8 +167,4 @@ func TestForeignBatches(t *testing.T) {
 			}
 		})
 	}
-}
-
-func foreignRow() []byte {
-	return protowire.AppendVarint(protowire.AppendTag(nil, 1, protowire.VarintType), foreignID)
 }

@@ -22,15 +22,19 @@ const (
 // mayImport is the layout of ARCHITECTURE.md: which packages of ours each may import.
 // The command, below cmd, may import all of them.
 var mayImport = map[string][]string{
-	"ledger":         {},
-	"retry":          {},
-	"recovery":       {"ledger", "retry"},
-	"committed":      {"ledger", "retry", "recovery", "committed/rows"},
-	"committed/rows": {},
-	"chaos":          {},
-	"chaos/emulator": {},
-	"chaos/netfault": {},
-	"testdata":       {},
+	"ledger":          {},
+	"retry":           {},
+	"recovery":        {"ledger", "retry"},
+	"committed":       {"ledger", "retry", "recovery", "committed/rows"},
+	"committed/rows":  {},
+	"chaos":           {},
+	"chaos/emulator":  {},
+	"chaos/netfault":  {},
+	"chaos/powerloss": {},
+	"chaos/workload":  {"chaos", "chaos/emulator", "committed", "ledger", "retry"},
+	"chaos/scenario":  {"chaos", "chaos/emulator", "chaos/netfault", "chaos/workload", "committed", "ledger"},
+	"chaos/seeds":     {"chaos", "chaos/emulator", "chaos/workload", "committed", "ledger", "retry"},
+	"testdata":        {},
 }
 
 // misplaced says why a file, named from the root of the module, must not import a
@@ -114,6 +118,8 @@ func TestMisplaced(t *testing.T) {
 		{"committed/rows/encoder.go", module + "/committed", false},
 		{"chaos/emulator/emulator.go", module + "/ledger", false},
 		{"chaos/oracle.go", module + "/committed", false},
+		{"chaos/oracle.go", module + "/chaos/workload", false},
+		{"chaos/workload/script.go", module + "/committed", true},
 		{"cmd/eowriter/main.go", module + "/chaos/emulator", true},
 		{"cmd/eowriter/main.go", managedwriter, false},
 		{"cmd/eowriter/internal/bench/contenders.go", managedwriter, true},

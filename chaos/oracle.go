@@ -1,10 +1,6 @@
 package chaos
 
-import (
-	"fmt"
-	"maps"
-	"slices"
-)
+import "fmt"
 
 // Row is one row of a table: where it is, and which row of the source it is.
 type Row struct {
@@ -22,6 +18,19 @@ type Told struct {
 	Offset    int64  // where one of its rows is
 }
 
+// Refused is one batch that a caller was told is not bound, and that was not offered again.
+type Refused struct {
+	Partition string
+	From, To  int64 // its rows in the partition's source
+}
+
+// Resumed is the beginning of a run of a partition's writer.
+type Resumed struct {
+	Partition string
+	At        int64 // rows before the position at which the source is to go on
+	Stored    int64 // rows that results of earlier runs had said are durable
+}
+
 // Dead is one row that became a dead letter, or that the ledger holds as one until its
 // batch is acknowledged.
 type Dead struct {
@@ -29,21 +38,59 @@ type Dead struct {
 	Index     int64
 }
 
-// History is what happened to a table, as far as anybody can see it from outside.
+// Bound is an intent that became durable: rows of a stream belong to a batch.
+type Bound struct {
+	Partition string
+	Stream    string
+	Start     int64
+	Rows      int64 // [Start, Start+Rows) of the stream; 0: the batch has none that land
+	From, To  int64 // the batch's rows in the partition's source
+	Digest    string
+}
+
+// Request is an append that reached the service; probes are none.
+type Request struct {
+	Stream  string
+	Offset  int64
+	Rows    int64
+	Durable int // how many of History.Bound were durable when it came
+}
+
+// Claim is what a closed ledger says of the stream of a partition, and the service.
+type Claim struct {
+	Partition string
+	Stream    string
+	Acked     int64 // of the ledger: rows acknowledged
+	Next      int64 // of the ledger: rows acknowledged or bound
+	End       int64 // of the service
+}
+
+// History is what happened to a table, as far as anybody can see it from outside: the
+// input, the table, and what was said. What is left empty is not compared.
 type History struct {
-	Input     map[string]int64  // rows that the source of each partition has
-	Table     []Row             // in the order of their arrival
-	Dead      []Dead            // rows that do not land
+	Input map[string]int64 // rows that the source of each partition has
+	Table []Row            // in the order of their arrival
+	Dead  []Dead           // rows that do not land
+
 	Told      []Told            // landed, say the results
+	Refused   []Refused         // not bound, say the calls
+	Resumed   []Resumed         // in their order
 	Positions map[string]int64  // rows that each partition's durable position claims
 	Epochs    map[string]uint64 // of streams; those that are absent are not compared
-	Final     bool              // all that the source has must have landed
+
+	Bound    []Bound   // in the order in which they became durable; again when a ledger is opened
+	Requests []Request // in the order of their arrival
+	Claims   []Claim
+	Unsound  []string // what the ledgers' own checks found
+
+	Final   bool            // all that the source has must have landed
+	Stopped map[string]bool // but not of these partitions, which wait for a person
 }
 
 // Kind says what is wrong.
 type Kind string
 
-// The ways in which a history breaks the promise of exactly once.
+// The ways in which a history breaks the promise of exactly once, or comes near to it.
 const (
 	Lost       Kind = "lost"       // a row that must be in the table is not
 	Duplicated Kind = "duplicated" // a row is there more than once
@@ -51,7 +98,16 @@ const (
 	Phantom    Kind = "phantom"    // a row is there that no source has
 	Misplaced  Kind = "misplaced"  // a caller was told of a place that holds something else
 	Early      Kind = "early"      // a position claims rows that are not in the table
+	Unwanted   Kind = "unwanted"   // a row is there that was refused and not offered again
+	Forgotten  Kind = "forgotten"  // a run resumed before rows that were reported durable
+	Unbound    Kind = "unbound"    // a request came, or a row is there, whose intent was not durable
+	Rebound    Kind = "rebound"    // offsets of a stream were bound to two batches
+	Apart      Kind = "apart"      // a ledger and the service differ about a stream
+	Unsound    Kind = "unsound"    // a ledger breaks its own rules
 )
+
+// Kinds are all kinds.
+var Kinds = []Kind{Lost, Duplicated, Reordered, Phantom, Misplaced, Early, Unwanted, Forgotten, Unbound, Rebound, Apart, Unsound}
 
 // Finding is one thing that is wrong.
 type Finding struct {
@@ -66,142 +122,24 @@ func (f Finding) String() string {
 }
 
 // Judge returns everything that is wrong with the history, in no meaningful order
-// but always the same; none means that it keeps the promise. It takes time in
-// proportion to the rows.
+// but always the same; none means that it keeps the promise. It takes time and memory
+// in proportion to the rows.
 func (h History) Judge() []Finding {
-	j := judgement{History: h, seen: map[string]map[int64]Row{}, dead: map[Dead]bool{}, places: map[place]Row{}}
-	for p := range h.Input {
-		j.seen[p] = map[int64]Row{}
-	}
+	j := newJudgement(h)
 	j.arrivals()
 	j.deaths()
-	for _, p := range slices.Sorted(maps.Keys(h.Input)) {
+	for _, p := range j.partitions {
 		j.order(p)
-		j.claims(p)
+		j.position(p)
 	}
 	for _, t := range h.Told {
 		j.told(t)
 	}
+	for _, r := range h.Refused {
+		j.refused(r)
+	}
+	j.resumed()
+	j.bindings()
+	j.claims()
 	return j.findings
-}
-
-type place struct {
-	stream string
-	offset int64
-}
-
-type judgement struct {
-	History
-	seen     map[string]map[int64]Row // the first arrival of each row
-	dead     map[Dead]bool
-	places   map[place]Row
-	findings []Finding
-}
-
-func (j *judgement) find(k Kind, partition, format string, args ...any) {
-	j.findings = append(j.findings, Finding{k, partition, fmt.Sprintf(format, args...)})
-}
-
-// arrivals looks at the rows one by one.
-func (j *judgement) arrivals() {
-	newest := map[string]int64{}
-	for _, r := range j.Table {
-		j.places[place{r.Stream, r.Offset}] = r
-		if r.Index < 0 || r.Index >= j.Input[r.Partition] {
-			j.find(Phantom, r.Partition, "row %d is in no source", r.Index)
-			continue
-		}
-		if first, again := j.seen[r.Partition][r.Index]; again {
-			j.find(Duplicated, r.Partition, "row %d is at %d of %s and at %d of %s",
-				r.Index, first.Offset, first.Stream, r.Offset, r.Stream)
-			continue
-		}
-		if last, any := newest[r.Partition]; any && r.Index < last {
-			j.find(Reordered, r.Partition, "row %d arrived after row %d", r.Index, last)
-		}
-		newest[r.Partition] = max(r.Index, newest[r.Partition])
-		j.seen[r.Partition][r.Index] = r
-	}
-}
-
-// deaths looks at the dead rows one by one: each is dead once, and not in the table.
-func (j *judgement) deaths() {
-	for _, d := range j.Dead {
-		r, there := j.seen[d.Partition][d.Index]
-		switch {
-		case d.Index < 0 || d.Index >= j.Input[d.Partition]:
-			j.find(Phantom, d.Partition, "dead row %d is in no source", d.Index)
-		case j.dead[d]:
-			j.find(Duplicated, d.Partition, "row %d is dead twice", d.Index)
-		case there:
-			j.find(Duplicated, d.Partition, "row %d is dead, and at %d of %s", d.Index, r.Offset, r.Stream)
-		}
-		j.dead[d] = true
-	}
-}
-
-// there says that a row is in the table, or dead.
-func (j *judgement) there(partition string, i int64) bool {
-	_, there := j.seen[partition][i]
-	return there || j.dead[Dead{partition, i}]
-}
-
-// order looks at the rows as a reader of successive streams sees them, and for gaps.
-func (j *judgement) order(p string) {
-	var before *Row
-	for i, left := int64(0), len(j.seen[p]); i < j.Input[p] && (left > 0 || j.Final); i++ {
-		r, there := j.seen[p][i]
-		if !there && j.dead[Dead{p, i}] {
-			continue
-		}
-		if !there {
-			j.find(Lost, p, "row %d is not in the table", i)
-			continue
-		}
-		left--
-		if before != nil && j.earlier(r, *before) {
-			j.find(Reordered, p, "row %d, at %d of %s, reads before row %d, at %d of %s",
-				i, r.Offset, r.Stream, before.Index, before.Offset, before.Stream)
-		}
-		before = &r
-	}
-}
-
-// earlier says that a is read before b, as far as that is known.
-func (j *judgement) earlier(a, b Row) bool {
-	if a.Stream == b.Stream {
-		return a.Offset < b.Offset
-	}
-	x, y := j.Epochs[a.Stream], j.Epochs[b.Stream]
-	return x != 0 && y != 0 && x <= y
-}
-
-// claims holds the partition's position against the table.
-func (j *judgement) claims(p string) {
-	if j.Positions[p] > j.Input[p] {
-		j.find(Early, p, "the position claims %d rows, the source has %d", j.Positions[p], j.Input[p])
-	}
-	for i := range min(j.Positions[p], j.Input[p]) {
-		if !j.there(p, i) {
-			j.find(Early, p, "the position claims %d rows, but row %d is not in the table", j.Positions[p], i)
-			return
-		}
-	}
-}
-
-// told holds what a caller was told against the table.
-func (j *judgement) told(t Told) {
-	for i := t.From; i < t.To; i++ {
-		if !j.there(t.Partition, i) {
-			j.find(Lost, t.Partition, "row %d was reported landed and is not in the table", i)
-		}
-	}
-	if t.Stream == "" {
-		return
-	}
-	r, there := j.places[place{t.Stream, t.Offset}]
-	if !there || r.Partition != t.Partition || t.From < t.To && (r.Index < t.From || r.Index >= t.To) {
-		j.find(Misplaced, t.Partition, "rows [%d, %d) were reported at %d of %s, which holds something else or nothing",
-			t.From, t.To, t.Offset, t.Stream)
-	}
 }

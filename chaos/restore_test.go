@@ -1,9 +1,11 @@
-package chaos
+package chaos_test
 
 import (
 	"fmt"
+	"os"
 	"testing"
 
+	"github.com/eowriter/eowriter/chaos/workload"
 	"github.com/eowriter/eowriter/committed"
 	"github.com/eowriter/eowriter/ledger"
 	"github.com/stretchr/testify/require"
@@ -20,7 +22,7 @@ var continuations = []continuation{
 	{"what was open lands", func(a *arena) { a.goOn(0) }},
 	{"one more batch", func(a *arena) { a.goOn(a.reached() + batchRows) }},
 	{"another stream", func(a *arena) { a.goOnElsewhere() }},
-	{"a crash", func(a *arena) { a.crash(point{Nth: 30}); a.settle() }},
+	{"a crash", func(a *arena) { a.crash(workload.Point{Nth: 30}); a.settle() }},
 	{"the end", func(a *arena) { a.goOn(sourceEnd) }},
 }
 
@@ -37,8 +39,8 @@ func (a *arena) goOnElsewhere() {
 	s := a.script
 	a.script.Age, a.script.Rests = aging.script.Age, []int64{0}
 	led := openToRead(a.t, s.Ledger)
-	for _, p := range led.partitions {
-		a.script.Rests = append(a.script.Rests, boundOf(p, led.open[p.Key.Name]))
+	for _, p := range led.Partitions {
+		a.script.Rests = append(a.script.Rests, boundOf(a.t, p, led.Open[p.Key.Name]))
 	}
 	a.goOn(a.reached() + batchRows)
 	a.script = s
@@ -46,7 +48,7 @@ func (a *arena) goOnElsewhere() {
 
 // stopAt has a writer killed at a point; where its stream is being replaced, batches
 // are open. What it had sent has arrived or never will.
-func stopAt(t *testing.T, at point, frozen bool) *arena {
+func stopAt(t *testing.T, at workload.Point, frozen bool) *arena {
 	var c circumstance
 	if !c.comes(at.Step) {
 		c = tooLarge
@@ -59,13 +61,13 @@ func stopAt(t *testing.T, at point, frozen bool) *arena {
 }
 
 // copies are the moments at which a copy of the ledger is taken: every step.
-func copies() (all []point) {
+func copies() (all []workload.Point) {
 	for _, s := range committed.Steps {
 		nth := 1
 		if s[0] == 'B' {
 			nth = middle(s)
 		}
-		all = append(all, point{Step: s, Nth: nth}, point{Step: s, Done: true, Nth: nth})
+		all = append(all, workload.Point{Step: s, Nth: nth}, workload.Point{Step: s, Done: true, Nth: nth})
 	}
 	return all
 }
@@ -112,13 +114,45 @@ func TestMove(t *testing.T) {
 			t.Parallel()
 			a := stopAt(t, at, frozen)
 			a.move()
-			known := openToRead(t, a.script.Ledger).partitions
+			known := openToRead(t, a.script.Ledger).Partitions
 			a.loseAnswers()
 			require.True(t, a.runAs(a.expect(true)))
 			for _, p := range known {
-				require.Contains(t, a.reasons[p.Key.Name], ledger.TakeOver)
+				require.Contains(t, a.log.Reasons[p.Key.Name], ledger.TakeOver)
 			}
 			a.requireComplete()
+		})
+	}
+}
+
+// TestCompact compacts the ledger of a writer that died at any step. If it failed, that would pass
+// for a move, lose what was open, or leave the old file a second owner.
+func TestCompact(t *testing.T) {
+	for i, at := range copies() {
+		frozen := i%4 < 2
+		if testing.Short() && i%3 > 0 {
+			continue
+		}
+		t.Run(fmt.Sprintf("%v/%s", at, mode(frozen)), func(t *testing.T) {
+			t.Parallel()
+			a := stopAt(t, at, frozen)
+			old := a.script.Ledger + ".old"
+			require.NoError(t, os.Link(a.script.Ledger, old))
+			_, _, err := ledger.Compact(a.script.Ledger)
+			require.NoError(t, err)
+			a.loseAnswers()
+			require.True(t, a.runAs(a.expect(false)))
+			for _, p := range partitions {
+				require.NotContains(t, a.log.Reasons[p], ledger.TakeOver)
+			}
+			a.requireComplete()
+
+			// Its owner in the old file is nobody any more.
+			require.NoError(t, os.Rename(old, a.script.Ledger))
+			brought, err := ledger.OpenReadOnly(a.script.Ledger)
+			require.NoError(t, err)
+			defer func() { require.NoError(t, brought.Close()) }()
+			require.True(t, brought.Moved())
 		})
 	}
 }
@@ -145,7 +179,7 @@ func TestCopiesTakeTurns(t *testing.T) {
 // turnsTaken is how many runs those tests make.
 const turnsTaken = 2 * 2 * 12 * 4
 
-func testTurns(t *testing.T, at point, frozen, copyFirst bool, ends *tally) {
+func testTurns(t *testing.T, at workload.Point, frozen, copyFirst bool, ends *tally) {
 	a := stopAt(t, at, frozen)
 	original, copied := a.script.Ledger, a.copyLedger()
 	turns := []string{original, copied, original, copied}

@@ -66,7 +66,7 @@ func (p *Partition) examine(a recovery.Action) (recovery.Event, bool) {
 // contents gets the refused rows from the source: as it has them, or else as they are
 // encoded now. A newer encoder may refuse some of them itself.
 func (p *Partition) contents(a recovery.Action, newest *Schema, e *recovery.Event) error {
-	rows, got, err := p.replay(a.Intent, -1, newest)
+	rows, got, err := p.replay(a.Intent, Range{Rows: -1, Schema: newest, Letters: true})
 	if err != nil {
 		return err
 	}
@@ -113,7 +113,7 @@ func (p *Partition) anew(a recovery.Action, newest *Schema, e *recovery.Event) e
 	if err := p.keep(newest); err != nil {
 		return err
 	}
-	rows, got, err := p.replay(in, -1, newest)
+	rows, got, err := p.replay(in, Range{Rows: -1, Schema: newest})
 	if err == nil {
 		err = checkDead(got.Dead)
 	}

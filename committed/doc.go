@@ -14,6 +14,8 @@
 // crash; between two schemas the partition takes a new connection once what is in flight is
 // answered (case 65). evolve.go has it all.
 //
+// [Writer.Verify] probes a partition's stream without opening it, and changes nothing.
+//
 // What a batch goes through has numbers, B1 to B7, and so has the replacing of a
 // stream, R1 to R5; ARCHITECTURE.md tells them with file and function. Here
 // append.go accepts (B1), perform.go carries out what the state machine of package

@@ -99,10 +99,10 @@ var kinds = map[recovery.Verdict]error{
 
 var advice = map[error]string{
 	ErrConflict: "nothing was sent since; find out who else writes to this stream: another process, or an older copy of the ledger; then `eowriter ledger resolve`",
-	ErrFenced:   "this ledger is the older copy: go on with the newer one; if there is none, look who finalized the stream, then `eowriter ledger resolve`",
-	ErrInDoubt:  "compare the table with the batches that are open, see `eowriter ledger show`; then `eowriter ledger resolve`",
+	ErrFenced:   "this ledger is the older copy: go on with the newer one; if there is none, docs/operating.md says how to go on without",
+	ErrInDoubt:  "look for the open batches in the table, see `eowriter ledger show`; then `eowriter ledger resolve` with --landed or --not-landed",
 	ErrBlocked:  "mend it and start again: everything is kept",
-	ErrRefused:  "mend the data or the table and start again: everything is kept",
+	ErrRefused:  "mend the data or the table and start again: everything is kept; or have the batch skipped: `eowriter ledger skip`",
 	ErrSource:   "see that the source can be read, and start again: everything is kept",
 	ErrChanged:  "give the writer the source as it was, or retire the partition",
 	ErrUnknown:  "start again: the ledger and the service know",

@@ -210,7 +210,19 @@ func (p *Partition) writerSchema(fp ledger.Fingerprint) (*Schema, error) {
 	if s != nil {
 		return s, nil
 	}
-	b, err := p.w.led.Schema(fp)
+	s, err := p.w.recorded(p.key.Table, fp)
+	if err != nil {
+		return nil, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.known.writers[fp] = s
+	return s, nil
+}
+
+// recorded returns a writer schema that the ledger has.
+func (w *Writer) recorded(table string, fp ledger.Fingerprint) (*Schema, error) {
+	b, err := w.led.Schema(fp)
 	if err != nil {
 		return nil, err
 	}
@@ -218,13 +230,7 @@ func (p *Partition) writerSchema(fp ledger.Fingerprint) (*Schema, error) {
 	if err := proto.Unmarshal(b, d); err != nil {
 		return nil, fmt.Errorf("read writer schema %x: %w", fp, err)
 	}
-	if s, err = NewSchema(p.key.Table, nil, d); err != nil {
-		return nil, err
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.known.writers[fp] = s
-	return s, nil
+	return NewSchema(table, nil, d)
 }
 
 // explain adds to a stop what is known of the columns that the service misses; p.mu is held.

@@ -40,6 +40,10 @@ type Range struct {
 	Before, After []byte
 	Rows          int64 // as many as were bound; -1: as many as the encoder makes of them now
 
+	// Letters says that rows of the batch are to become dead letters. The source is then asked for all
+	// that it has: Originals, and in Dead what its encoder refuses, however many that are.
+	Letters bool
+
 	// Schema is the writer schema to encode them with. Its Table is nil if it is
 	// one of an earlier run that the table does not have any more.
 	Schema *Schema

@@ -84,7 +84,7 @@ func TestForeignRowsAsManyAsOurs(t *testing.T) {
 func (b *bench) resolve(p ledger.Partition) {
 	b.t.Helper()
 	done := make(chan error)
-	b.led.Resolve(p.ID, p.Epoch, func(err error) { done <- err })
+	b.led.Resolve(p.ID, p.Epoch, nil, func(err error) { done <- err })
 	require.NoError(b.t, <-done)
 }
 

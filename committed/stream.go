@@ -29,7 +29,7 @@ type client struct {
 }
 
 func newClient(ctx context.Context, opts []option.ClientOption) (*client, error) {
-	opts = append(append([]option.ClientOption{}, opts...), dialOptions()...)
+	opts = append(append([]option.ClientOption{keepAlive()}, opts...), dialOptions()...)
 	opts = append(opts, option.WithGRPCConnectionPool(1))
 	// The project is for multiplexing only; stream names carry their own.
 	mw, err := managedwriter.NewClient(ctx, "-", opts...)

@@ -2,7 +2,9 @@ package committed_test
 
 import (
 	"fmt"
+	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -20,7 +22,12 @@ func inBubble(t *testing.T, opt committed.Options, emu emulator.Options, test fu
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		t.Cleanup(func() { time.Sleep(time.Minute) }) // see TestMain for whom this waits
-		emu.Listener = bufconn.Listen(1 << 20)
+		memory := bufconn.Listen(1 << 20) // made in the bubble
+		if d, is := emu.Listener.(*dusk); is {
+			d.Listener = memory
+		} else {
+			emu.Listener = memory
+		}
 		b := newBench(t, opt, emu)
 		b.patience = 1000 * time.Hour
 		test(t, b)
@@ -68,6 +75,81 @@ func TestTimeAnswerIsOverdue(t *testing.T) {
 		require.GreaterOrEqual(t, took, 3*time.Minute)
 		require.Less(t, took, 5*time.Minute) // it is looked at every half of it
 		b.requireRows(50)
+	})
+}
+
+// dusk is a listener in memory whose connections go dark when told: what is written to them is lost, and no side hears
+// that the other has ended. Those that come later are well.
+type dusk struct {
+	*bufconn.Listener
+	mu    sync.Mutex // guards conns
+	conns []*dusky
+}
+
+type dusky struct {
+	net.Conn
+	dark   atomic.Bool
+	closed chan struct{}
+	close  sync.Once
+}
+
+func (l *dusk) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.conns = append(l.conns, &dusky{Conn: c, closed: make(chan struct{})})
+	return l.conns[len(l.conns)-1], nil
+}
+
+func (l *dusk) fall() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, c := range l.conns {
+		c.dark.Store(true)
+	}
+}
+
+func (c *dusky) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if c.dark.Load() {
+		<-c.closed
+		return 0, net.ErrClosed
+	}
+	return n, err
+}
+
+func (c *dusky) Write(b []byte) (int, error) {
+	if c.dark.Load() {
+		return len(b), nil
+	}
+	return c.Conn.Write(b)
+}
+
+func (c *dusky) Close() error {
+	c.close.Do(func() { close(c.closed) })
+	return c.Conn.Close()
+}
+
+// If it fails, a partition whose TCP connection has gone dark tries again over the same one for ever.
+func TestTimeConnectionGoesDark(t *testing.T) {
+	listener := &dusk{}
+	inBubble(t, committed.Options{Backoff: regular()}, emulator.Options{Listener: listener}, func(t *testing.T, b *bench) {
+		b.patience = time.Hour
+		p := b.partition("a", false)
+		b.requireLanded(b.append(p, 0, 1))
+		listener.fall()
+		before := time.Now()
+		b.requireLanded(b.append(p, 1, 5))
+		require.Less(t, time.Since(before), 2*time.Minute)
+		b.requireRows(50)
+
+		listener.fall() // the one for calls too
+		before = time.Now()
+		b.requireLanded(b.append(b.partition("b", false), 0, 5))
+		require.Less(t, time.Since(before), 2*time.Minute)
 	})
 }
 

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/api/option"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/proto"
 )
@@ -49,6 +50,14 @@ var (
 // writeBuffer is how much goes to the socket at once. gRPC's 32 KiB make 40 system
 // calls of an append of 1.25 MB, each waking the other side.
 const writeBuffer = 256 << 10
+
+// keepAlive has gRPC notice that a TCP connection has gone dark: the kernel says so only after a quarter of an hour, or
+// never if something on the way answers for the service, and until then every new RPC goes over the same connection. One
+// ping a minute, and only when an RPC is open and nothing comes; Google's own clients ping the service six times as often.
+// A caller's option of the kind wins.
+func keepAlive() option.ClientOption {
+	return option.WithGRPCDialOption(grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: time.Minute, Timeout: 20 * time.Second}))
+}
 
 // dialOptions returns the client options that put the interceptors into place, and
 // have gRPC dial again soon after an outage: it would wait for up to two minutes, and

@@ -147,14 +147,14 @@ func (p *Partition) fetch(in ledger.Intent) (block, error) {
 	if err != nil {
 		return nil, err
 	}
-	rows, _, err := p.replay(in, in.Whole(), s)
+	rows, _, err := p.replay(in, Range{Rows: in.Whole(), Schema: s})
 	return rows, err
 }
 
-// replay asks the source for a batch of a replayable partition again: so many rows, or
-// with -1 as many as there are, under a writer schema.
-func (p *Partition) replay(in ledger.Intent, n int64, s *Schema) (block, Replayed, error) {
-	got, err := p.cfg.Replay(p.ctx, Range{Before: in.Before, After: in.After, Rows: n, Schema: s})
+// replay asks the source for a batch of a replayable partition again, as r says.
+func (p *Partition) replay(in ledger.Intent, r Range) (block, Replayed, error) {
+	r.Before, r.After = in.Before, in.After
+	got, err := p.cfg.Replay(p.ctx, r)
 	if err != nil {
 		return nil, got, err
 	}
@@ -162,7 +162,7 @@ func (p *Partition) replay(in ledger.Intent, n int64, s *Schema) (block, Replaye
 	if digest == (ledger.Digest{}) {
 		digest = digestOf(rows)
 	}
-	if digest != in.Digest || n >= 0 && int64(len(got.Rows)) != n {
+	if digest != in.Digest || r.Rows >= 0 && int64(len(got.Rows)) != r.Rows {
 		rows.Free()
 		return nil, got, fmt.Errorf("%w: %d rows with digest %x, bound are %d with %x", ErrChanged, len(got.Rows), digest, in.Whole(), in.Digest)
 	}

@@ -58,6 +58,7 @@ func (w *bindWrite) apply(t *transaction) error {
 	p.record.Next = w.in.End()
 	p.record.Schema, p.record.Encoder = w.in.Schema, w.in.Encoder
 	t.bind(p, &w.in)
+	p.record.Resolution = nil
 	t.touch(p)
 	return nil
 }
@@ -72,7 +73,7 @@ func (w *bindWrite) check(t *transaction, p *partition) string {
 	if w.in.Start != p.record.Next {
 		return fmt.Sprintf("offset %d is not the next, which is %d", w.in.Start, p.record.Next)
 	}
-	if w.in.From != 0 || w.in.Rows != w.in.Of || len(w.in.Without) > 0 {
+	if w.in.From != 0 || w.in.Rows != w.in.Of || len(w.in.Without) > 0 || w.in.Skip != "" {
 		return "only whole batches are bound"
 	}
 	var prev *Intent
@@ -132,6 +133,7 @@ func (w *acknowledgeWrite) apply(t *transaction) error {
 		return err
 	}
 	p.acknowledge(n)
+	p.record.Resolution = nil
 	t.touch(p)
 	return nil
 }

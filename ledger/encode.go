@@ -191,6 +191,9 @@ func (d *decoder) count(size int) int {
 	return int(n)
 }
 
+// more says that something follows that most records don't have.
+func (d *decoder) more() bool { return d.err == nil && len(d.b) > 0 }
+
 // end says whether the body was read to its end and was right.
 func (d *decoder) end() error {
 	if d.err == nil && len(d.b) != 0 {

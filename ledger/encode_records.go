@@ -142,6 +142,9 @@ func appendPartition(b []byte, key []byte, p *Partition) []byte {
 	b = appendLast(b, p.Last)
 	b = appendSeal(b, p.Seal)
 	b = appendHalt(b, p.Halt)
+	if r := p.Resolution; r != nil {
+		b = appendTime(appendInt(b, r.Landed), r.At)
+	}
 	return appendSum(b, from, partitionTag, key)
 }
 
@@ -172,6 +175,9 @@ func parsePartition(key, value []byte) (p Partition, err error) {
 	p.Last = d.last()
 	p.Seal = d.seal()
 	p.Halt = d.halt()
+	if d.more() {
+		p.Resolution = &Resolution{Landed: d.int(), At: d.time()}
+	}
 	return p, d.end()
 }
 
@@ -317,6 +323,9 @@ func appendIntent(b []byte, key *numbers, in *Intent) []byte {
 	for i := range in.Dead {
 		b = appendDead(b, &in.Dead[i])
 	}
+	if in.Skip != "" {
+		b = appendString(b, in.Skip)
+	}
 	return appendSum(b, from, intentTag, key[:])
 }
 
@@ -356,6 +365,9 @@ func parseIntent(key, value []byte) (id ID, in Intent, err error) {
 		for i := range in.Dead {
 			in.Dead[i] = d.dead()
 		}
+	}
+	if d.more() {
+		in.Skip = d.string()
 	}
 	if in.Start > maxOffset || in.Rows > maxOffset || in.From > maxOffset || in.Of > maxOffset {
 		d.fail(errors.New("an intent's offsets"))

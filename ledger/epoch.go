@@ -93,6 +93,7 @@ func (w *openWrite) apply(t *transaction) error {
 	r := &p.record
 	r.Owner, r.Epoch, r.Stream = t.identity, w.Epoch, w.Stream
 	r.Acked, r.Next = 0, 0
+	r.Resolution = nil
 	r.Schema, r.Encoder = w.Schema, w.Encoder
 	t.add(p)
 	t.touch(p)

@@ -15,6 +15,10 @@ var (
 	// damaged, or is no ledger.
 	ErrCorrupt = errors.New("ledger is damaged")
 
+	// ErrDeleted says that there is no ledger any more where there was one: it was
+	// deleted, or moved without its companion file.
+	ErrDeleted = errors.New("ledger is gone")
+
 	// ErrNewer says that the file was written in a format that this program does
 	// not know yet.
 	ErrNewer = errors.New("ledger has a newer format")

@@ -40,6 +40,9 @@ func openFile(path string, readOnly bool) (*os.File, os.FileInfo, error) {
 	for range 5 {
 		named, err := os.Lstat(path)
 		if errors.Is(err, os.ErrNotExist) && !readOnly {
+			if err := checkDeleted(path); err != nil {
+				return nil, nil, err
+			}
 			if err := create(path); err != nil {
 				return nil, nil, fmt.Errorf("create ledger %s: %w", path, err)
 			}
@@ -57,6 +60,20 @@ func openFile(path string, readOnly bool) (*os.File, os.FileInfo, error) {
 		}
 	}
 	return nil, nil, fmt.Errorf("open ledger %s: it is replaced again and again: find out by whom", path)
+}
+
+// checkDeleted refuses to make a ledger where the companion file shows that there was
+// one: a new ledger knows no stream to ask, so all of its source would land again. The
+// ledger is always made first, so no crash leaves the companion alone.
+func checkDeleted(path string) error {
+	if _, err := os.Lstat(companionPath(path)); err != nil {
+		return nil
+	}
+	if _, err := os.Lstat(path); err == nil {
+		return nil // made by somebody else in this moment
+	}
+	return fmt.Errorf("open ledger %s: %w: %s shows that it was there, and what it knew can't be had otherwise. "+
+		"Put it back; or, if its rows may all land again, remove %[3]s to begin anew", path, ErrDeleted, companionPath(path))
 }
 
 // lockFile returns no file when the path named another one after locking.

@@ -57,6 +57,10 @@ func TestGolden(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, framed, 4096, "whole pages are written")
 
+	resolved, skipped := p, in
+	resolved.Halt, resolved.Resolution = nil, &Resolution{Landed: 1400, At: r.At}
+	skipped.Skip = "asked for by Ada"
+
 	digest := DigestOf(rows)
 	got := map[string][]byte{
 		"format":      appendFormat(nil, 1),
@@ -64,6 +68,8 @@ func TestGolden(t *testing.T) {
 		"partition":   append(append(partition[:len(partition):len(partition)], '|'), appendPartition(nil, partition, &p)...),
 		"parts":       appendPartition(nil, partition, &Partition{ID: 1, Key: p.Key, Mode: Frozen, Epoch: 1, Stream: "s", Last: &Append{After: []byte("x"), Rows: 500, Parts: in.Parts}}),
 		"minimal":     appendPartition(nil, partition, &Partition{ID: 1, Key: p.Key, Mode: Replayable, Epoch: 1, Stream: "s"}),
+		"resolved":    appendPartition(nil, partition, &resolved),
+		"skipped":     appendIntent(nil, &intentKey, &skipped),
 		"intent":      append(intentKey[:12:12], appendIntent(nil, &intentKey, &in)...),
 		"schema":      append(schema[:16:16], appendSchema(nil, &schema, descriptor)...),
 		"retired":     append(retiredKey[:12:12], appendRetired(nil, &retiredKey, &r)...),
@@ -105,6 +111,7 @@ func TestRoundTrip(t *testing.T) {
 		gotPartition, err := parsePartition(key, appendPartition([]byte("before"), key, &p)[6:])
 		require.NoError(t, err)
 		require.Equal(t, p, gotPartition)
+		p.Resolution = &Resolution{Landed: 1400, At: r.At}
 		p.Seal, p.Halt, p.Position = nil, nil, nil
 	}
 	k := makeNumbers(70000, 1000)
@@ -113,6 +120,7 @@ func TestRoundTrip(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, ID(70000), id)
 		require.Equal(t, in, gotIntent)
+		in.Skip = "asked for by Ada"
 		in.Parts, in.Payload, in.Before, in.Without, in.Dead = nil, Payload{}, nil, nil, nil
 	}
 	k = makeNumbers(70000, 2)

@@ -51,7 +51,7 @@ func TestHaltOutlivesTheRun(t *testing.T) {
 	refused(t, err, "halted")
 
 	for _, id := range []ID{p.ID, p.ID, sealed.ID, finished.ID, empty.ID} { // p twice: it may be repeated
-		require.NoError(t, resolve(l, id, 1))
+		require.NoError(t, resolve(l, id, 1, nil))
 	}
 	got, _, err = l.Partition(p.Key)
 	require.NoError(t, err)
@@ -77,8 +77,8 @@ func TestHaltIsBounded(t *testing.T) {
 	refused(t, halt(l, p.ID, 1, Halt{Cause: Fenced, Offset: -1}), "offset -1")
 	refused(t, halt(l, p.ID, 2, Halt{Cause: Fenced}), "epoch 1")
 	refused(t, halt(l, 99, 1, Halt{Cause: Fenced}), "no partition")
-	refused(t, resolve(l, p.ID, 2), "epoch 1")
-	refused(t, resolve(l, 99, 1), "no partition")
+	refused(t, resolve(l, p.ID, 2, nil), "epoch 1")
+	refused(t, resolve(l, 99, 1, nil), "no partition")
 	got, _, err := l.Partition(p.Key)
 	require.NoError(t, err)
 	require.Nil(t, got.Halt)

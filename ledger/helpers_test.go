@@ -22,6 +22,8 @@ func TestMain(m *testing.M) {
 		os.Exit(child(hold))
 	case "write":
 		os.Exit(child(keepWriting))
+	case "compact":
+		os.Exit(compactAndDie())
 	}
 	goleak.VerifyTestMain(m)
 }
@@ -108,8 +110,8 @@ func halt(l *Ledger, id ID, epoch uint64, h Halt) error {
 	return wait(func(done func(error)) { l.Halt(id, epoch, h, done) })
 }
 
-func resolve(l *Ledger, id ID, epoch uint64) error {
-	return wait(func(done func(error)) { l.Resolve(id, epoch, done) })
+func resolve(l *Ledger, id ID, epoch uint64, word *Resolution) error {
+	return wait(func(done func(error)) { l.Resolve(id, epoch, word, done) })
 }
 
 // retire seals a partition as finished and forgets it.
@@ -185,4 +187,8 @@ func thaw(l *Ledger, p Payload) (rows [][]byte, err error) {
 		content = content[k+int(n):]
 	}
 	return rows, err
+}
+
+func skip(l *Ledger, id ID, epoch uint64, number uint64, reason string) error {
+	return wait(func(done func(error)) { l.Skip(id, epoch, number, reason, done) })
 }

@@ -7,7 +7,8 @@
 // Freeze (only when the source cannot be read twice), Bind before anything is sent,
 // Acknowledge when it has landed. A stream is replaced with Seal and then Settle; a
 // partition that is finished goes with Retire. Halt marks one whose stop must outlive
-// this run: it takes no write then until Resolve. Close comes last.
+// this run: it takes no write then until Resolve, and Skip has a batch skipped: those two are a
+// person's. Close comes last.
 //
 // The writes return at once and call back when they are on disk: one goroutine
 // merges all that wait into one bbolt transaction (commit.go). Every write checks
@@ -76,7 +77,9 @@ type Ledger struct {
 	path     string
 	readOnly bool
 	identity Identity
-	head     head // as it was written on opening
+	head     head  // as it was written on opening
+	moved    bool  // see Moved
+	used     int64 // bytes of the file that held something on opening
 	db       *bbolt.DB
 	file     *os.File // bbolt's, which closes it
 	segments *segments
@@ -98,10 +101,10 @@ type Ledger struct {
 // Open opens the ledger at path for writing, and makes it when there is none. The
 // file is checked whole before it is used. Every opening is a new incarnation.
 //
-// It returns ErrInUse within a second when somebody has the ledger, ErrCorrupt when
-// it is damaged, ErrNewer when a newer program wrote it, each wrapped with the path;
-// and other errors for files that it will not touch, such as those that others can
-// read.
+// It returns ErrInUse within a second when somebody has the ledger, ErrDeleted when its
+// companion file shows that it was there and is gone, ErrCorrupt when it is damaged,
+// ErrNewer when a newer program wrote it, each wrapped with the path; and other errors
+// for files that it will not touch, such as those that others can read.
 func Open(path string, opt *Options) (*Ledger, error) {
 	o := Options{}
 	if opt != nil {
@@ -156,20 +159,22 @@ func open(path string, o Options, readOnly bool) (*Ledger, error) {
 // start takes the locked file into use.
 func (l *Ledger) start(info os.FileInfo) error {
 	if !l.readOnly {
-		// After a failed sync the page cache may hold what the disk does not
-		// (invariant 7); from here on they agree.
-		if err := l.file.Sync(); err != nil {
+		// After a failed sync, or a crash before one, the system may show what the
+		// disk does not have (invariant 7): rows, and names of files. From here on
+		// they agree.
+		if err := errors.Join(l.file.Sync(), syncFolder(filepath.Dir(l.path))); err != nil {
 			return fmt.Errorf("sync: %w", err)
 		}
 	}
-	if err := checkPages(l.file, info.Size()); err != nil {
+	var err error
+	if l.used, err = checkPages(l.file, info.Size()); err != nil {
 		return err
 	}
 	if err := l.openBolt(); err != nil {
 		return err
 	}
 	var c *contents
-	err := l.view(func(tx *bbolt.Tx) (err error) {
+	err = l.view(func(tx *bbolt.Tx) (err error) {
 		c, err = readContents(tx)
 		return err
 	})
@@ -178,9 +183,12 @@ func (l *Ledger) start(info os.FileInfo) error {
 	}
 	if l.readOnly {
 		l.head, l.identity = c.head, c.head.Identity
+		if l.moved, err = l.wouldMove(info); err != nil {
+			return err
+		}
 		l.segments.ledger = l.head.ID
 		l.queue.close(fmt.Errorf("ledger %s: opened for reading only: %w", l.path, ErrClosed))
-		return l.segments.load(map[Payload]reference{})
+		return l.segments.load(c.payloads())
 	}
 	if n := len(c.violations); n > 0 {
 		return fmt.Errorf("%w: %v (%d findings; `eowriter ledger check` lists them)", ErrCorrupt, c.violations[0], n)
@@ -211,15 +219,30 @@ func (l *Ledger) openBolt() (err error) {
 	return err
 }
 
-// arrive counts the incarnation, first in the ledger and then beside it.
+// arrive counts the incarnation, first in the ledger and then beside it. When the
+// opening before was cut off between the two, the companion catches up first: or the
+// next one that is cut off there, by a full disk for instance, left it two behind, as no
+// crash does but a restored ledger. What a person said of a partition elsewhere is void.
 func (l *Ledger) arrive(c *contents, info os.FileInfo) error {
 	companion, found, err := readCompanion(l.path, c.head.ID)
 	if err != nil {
 		return err
 	}
+	if found && c.head.Incarnation == companion+1 {
+		if err := writeCompanion(l.path, c.head.ID, c.head.Incarnation); err != nil {
+			return err
+		}
+	}
+	before := c.head.Identity
 	c.head.arrive(placeOf(info), companion, found)
 	l.head, l.identity = c.head, c.head.Identity
+	l.moved = before != Identity{} && before != l.identity
 	err = l.db.Update(func(tx *bbolt.Tx) error {
+		if l.moved {
+			if err := c.void(tx); err != nil {
+				return err
+			}
+		}
 		return tx.Bucket(headBucket).Put(headKey, appendHead(nil, &l.head))
 	})
 	if err != nil {
@@ -238,6 +261,22 @@ func (l *Ledger) Path() string { return l.path }
 // Owner is suspicious: the ledger was moved, copied or restored (invariant 8). A
 // ledger that was opened for reading has the identity that it was last opened with.
 func (l *Ledger) Identity() Identity { return l.identity }
+
+// Moved says that the ledger is not where or not as it was left: it was moved, copied or
+// restored, or its companion file was. Opening it for writing gives it a new Identity then; one
+// that is open for writing tells whether this opening did.
+func (l *Ledger) Moved() bool { return l.moved }
+
+// wouldMove says what Moved says if the ledger were opened for writing now.
+func (l *Ledger) wouldMove(info os.FileInfo) (bool, error) {
+	companion, found, err := readCompanion(l.path, l.head.ID)
+	if err != nil {
+		return false, err
+	}
+	h := l.head
+	h.arrive(placeOf(info), companion, found)
+	return l.identity != Identity{} && h.Identity != l.identity, nil
+}
 
 // Incarnation counts the openings for writing; the first is 1.
 func (l *Ledger) Incarnation() uint64 { return l.head.Incarnation }

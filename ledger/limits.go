@@ -10,6 +10,7 @@ import (
 const (
 	MaxReason   = 4 << 10 // bytes of Rejected.Message and Dead.Reason
 	MaxRejected = 100_000 // rows named in a seal
+	MaxSkip     = 200     // bytes of Intent.Skip: each of the batch's letters repeats it
 )
 
 // Limits on what one record may hold. A write beyond them is refused.
@@ -76,6 +77,8 @@ func badIntent(in *Intent) string {
 		return "a payload without a segment"
 	case in.Payload.Offset < 0 || in.Payload.Length < 0:
 		return "a payload at a negative place"
+	case len(in.Skip) > MaxSkip || in.Skip != "" && in.Rows == 0:
+		return fmt.Sprintf("a reason to skip of more than %d bytes, or nothing to skip", MaxSkip)
 	}
 	if bad := badDead(in); bad != "" {
 		return bad
@@ -142,7 +145,7 @@ func badSeal(s *Seal) string {
 	switch {
 	case s.Reason == Finished && s.Successor != "":
 		return "a finished partition has no successor"
-	case (s.Reason < TakeOver || s.Reason > Lagging) && s.Reason != Finished:
+	case s.Reason < TakeOver || s.Reason > Skipped || s.Reason == Expired:
 		return fmt.Sprintf("reason %d is none for a seal", s.Reason)
 	case len(s.Detail) > maxDetail:
 		return fmt.Sprintf("a detail of more than %d bytes", maxDetail)

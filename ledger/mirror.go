@@ -109,7 +109,7 @@ func reach(in *Intent, reached []byte) []byte {
 
 // sameBatch says whether two intents carry rows of the same batch, encoded alike.
 func sameBatch(a, b *Intent) bool {
-	return a.Of == b.Of && a.Schema == b.Schema && slices.Equal(a.Without, b.Without) &&
+	return a.Of == b.Of && a.Schema == b.Schema && a.Skip == b.Skip && slices.Equal(a.Without, b.Without) &&
 		(a.Payload == b.Payload || a.Rows == 0 || b.Rows == 0) && sameSource(a, b)
 }
 
@@ -153,6 +153,14 @@ func (p *partition) verify() (found []string) {
 	if h := r.Halt; h != nil {
 		if bad := badHalt(h); bad != "" {
 			report("halt: %s", bad)
+		}
+	}
+	if r.Resolution != nil {
+		if bad := p.badLanded(r.Resolution); bad != "" {
+			report("resolution: %s", bad)
+		}
+		if r.Halt != nil {
+			report("it is halted, and a person has said what landed")
 		}
 	}
 	next, reached := r.Acked, r.Position

@@ -47,7 +47,7 @@ func TestModel(t *testing.T) {
 		rt.Repeat(map[string]func(*rapid.T){
 			"open": m.open, "bind": m.bind, "bind many": m.bindMany, "acknowledge": m.acknowledge,
 			"seal": m.seal, "settle": m.settle, "retire": m.retire, "wrong": m.wrong,
-			"halt": m.halt, "resolve": m.resolve, "deliver": m.deliver,
+			"halt": m.halt, "resolve": m.resolve, "deliver": m.deliver, "skip": m.skip,
 			"reopen": m.reopen, "": m.same,
 		})
 	})
@@ -96,6 +96,7 @@ func (m *modelMachine) open(t *rapid.T) {
 		m.retired++
 	}
 	p.Epoch++
+	p.Resolution = nil
 	p.Stream, p.Owner, p.Acked, p.Next, p.Schema, p.Encoder = o.Stream, m.l.Identity(), 0, 0, o.Schema, o.Encoder
 	p.requireSame(t, got)
 }
@@ -148,6 +149,7 @@ func (m *modelMachine) producers(t *rapid.T, in *Intent) {
 }
 
 func (p *modelPartition) bound(in Intent) {
+	p.Resolution = nil
 	p.open = append(p.open, in)
 	if in.After != nil {
 		p.reached = in.After
@@ -208,11 +210,19 @@ func (m *modelMachine) acknowledge(t *rapid.T) {
 	last := p.open[n-1]
 	require.NoError(t, wait(func(done func(error)) { m.l.Acknowledge(p.ID, p.Epoch, last.Number, last.End(), done) }))
 	p.landed(n)
+	p.Resolution = nil
 }
 
 func (m *modelMachine) seal(t *rapid.T) {
 	p := m.pick(t, owned)
-	s := Seal{Successor: m.stream(), Reason: rapid.SampledFrom([]Reason{TakeOver, Aging, RowErrors, Encoding}).Draw(t, "reason")}
+	s := Seal{Successor: m.stream(), Reason: rapid.SampledFrom([]Reason{TakeOver, Aging, RowErrors, Encoding, Resolved, Found, Skipped}).Draw(t, "reason")}
+	switch {
+	case s.Reason == Resolved && p.Resolution == nil:
+		refused(t, seal(m.l, p.ID, p.Epoch, s), "nobody has said")
+		return
+	case s.Reason != Resolved:
+		p.Resolution = nil
+	}
 	require.NoError(t, seal(m.l, p.ID, p.Epoch, s))
 	s.Owner = m.l.Identity()
 	p.Seal = &s
@@ -242,7 +252,7 @@ func (m *modelMachine) settle(t *rapid.T) {
 	p.landed(n)
 	m.retired++
 	p.Epoch++
-	p.Stream, p.Owner, p.Seal = p.Seal.Successor, p.Seal.Owner, nil
+	p.Stream, p.Owner, p.Seal, p.Resolution = p.Seal.Successor, p.Seal.Owner, nil, nil
 	p.Acked, p.Next, p.open = 0, next, rest
 	if len(rest) > 0 {
 		p.Schema, p.Encoder = rest[len(rest)-1].Schema, rest[len(rest)-1].Encoder
@@ -259,11 +269,15 @@ func (m *modelMachine) rest(t *rapid.T, p *modelPartition, left []Intent) (rest 
 		last := left[batchLen(left)-1]
 		from, rows := left[0].From, last.Of-left[0].From
 		left = left[batchLen(left):]
-		if refused := rapid.Int64Range(0, 2).Draw(t, "refused"); min(refused, rows) > 0 {
+		skipped := last.Skip != ""
+		if skipped {
+			last = withoutNewest(last, rows)
+			last.Skip, from, rows = "", last.Of, 0
+		} else if refused := rapid.Int64Range(0, 2).Draw(t, "refused"); min(refused, rows) > 0 {
 			last = withoutNewest(last, min(refused, rows))
 			rows = last.Of - from
 		}
-		if anew && from == 0 && rapid.Bool().Draw(t, "anew") {
+		if anew && from == 0 && !skipped && rapid.Bool().Draw(t, "anew") {
 			rows = int64(rapid.IntRange(1, 7).Draw(t, "encoded"))
 			last.Of, last.Encoder, last.Without = rows, last.Encoder+1, nil
 		}
@@ -340,7 +354,17 @@ func (m *modelMachine) wrong(t *rapid.T) {
 	refused(t, forget(m.l, p.ID, p.Epoch, p.Acked), "")
 	refused(t, halt(m.l, p.ID, p.Epoch+1, Halt{Cause: Fenced}), "")
 	refused(t, halt(m.l, p.ID, p.Epoch, Halt{Cause: InDoubt + 1}), "")
-	refused(t, resolve(m.l, p.ID, p.Epoch+1), "")
+	refused(t, resolve(m.l, p.ID, p.Epoch+1, nil), "")
+	refused(t, skip(m.l, p.ID, p.Epoch, m.number+1, "x"), "")
+	refused(t, resolve(m.l, p.ID, p.Epoch, &Resolution{Landed: p.Next + 1}), "")
+	for i := range p.open {
+		if in := &p.open[i]; in.Skip != "" && p.Seal != nil && p.Halt == nil && p.Acked == p.open[0].Start {
+			rest := m.unskipped(p)
+			_, err := settle(m.l, p.ID, p.Epoch, Settlement{Rows: p.Acked, Rest: rest})
+			refused(t, err, "")
+			break
+		}
+	}
 	if p.Halt != nil {
 		m.wrongForHalted(t, p)
 	}
@@ -373,7 +397,7 @@ func (m *modelMachine) halt(t *rapid.T) {
 	if !owned(p) {
 		require.NoError(t, halt(m.l, p.ID, p.Epoch, h))
 		if p.Halt == nil {
-			p.Halt = &h
+			p.Halt, p.Resolution = &h, nil
 		}
 		return
 	}
@@ -387,13 +411,53 @@ func (m *modelMachine) halt(t *rapid.T) {
 	require.NoError(t, <-results)
 	refused(t, <-results, "halted")
 	p.bound(before)
-	p.Halt = &h
+	p.Halt, p.Resolution = &h, nil
 }
 
+// resolve takes a halt back, with a person's word or without.
 func (m *modelMachine) resolve(t *rapid.T) {
 	p := m.pick(t, func(*modelPartition) bool { return true })
-	require.NoError(t, resolve(m.l, p.ID, p.Epoch))
-	p.Halt = nil
+	var word *Resolution
+	if rapid.Bool().Draw(t, "with a word") {
+		word = &Resolution{Landed: p.Acked, At: time.Unix(1, 0).UTC()}
+		if n := rapid.IntRange(0, len(p.open)).Draw(t, "landed"); n > 0 {
+			word.Landed = p.open[n-1].End()
+		}
+		if p.Halt == nil && p.Resolution == nil || p.Halt != nil && p.Halt.Cause != InDoubt {
+			refused(t, resolve(m.l, p.ID, p.Epoch, word), "halted")
+			return
+		}
+	}
+	require.NoError(t, resolve(m.l, p.ID, p.Epoch, word))
+	p.Halt, p.Resolution = nil, word
+}
+
+// skip marks a batch, all of its open parts.
+func (m *modelMachine) skip(t *rapid.T) {
+	p := m.pick(t, func(p *modelPartition) bool { return p.Halt == nil && len(p.open) > 0 })
+	in := p.open[rapid.IntRange(0, len(p.open)-1).Draw(t, "intent")]
+	if in.Rows == 0 {
+		refused(t, skip(m.l, p.ID, p.Epoch, in.Number, "x"), "no open intent with rows")
+		return
+	}
+	why := rapid.SampledFrom([]string{"one", "another"}).Draw(t, "why")
+	require.NoError(t, skip(m.l, p.ID, p.Epoch, in.Number, why))
+	for i := range p.open {
+		if q := &p.open[i]; q.Digest == in.Digest && string(q.Before) == string(in.Before) && q.Rows > 0 && q.Skip == "" {
+			q.Skip = why
+		}
+	}
+}
+
+// unskipped binds anew what is open as if nothing were to be skipped.
+func (m *modelMachine) unskipped(p *modelPartition) []Intent {
+	rest := slices.Clone(p.open)
+	for i := range rest {
+		m.number++
+		rest[i].Number, rest[i].Skip = m.number, ""
+		rest[i].Start -= p.Acked
+	}
+	return rest
 }
 
 func (m *modelMachine) reopen(t *rapid.T) {

@@ -194,6 +194,44 @@ func TestSuspicion(t *testing.T) {
 	require.NotEqual(t, damaged, reopen(path), "two behind is more than one crash")
 }
 
+// Openings that are cut off before the companion is written, one after another, are no
+// move. If it fails, a service that is restarted while the disk is full takes all its
+// partitions over, and stops in doubt where a stream has expired.
+func TestSuspicionNotByCutOffOpenings(t *testing.T) {
+	path := newPath(t)
+	l := mustOpen(t, path, nil)
+	original := l.Identity()
+	require.NoError(t, l.Close())
+	obstacle := filepath.Join(companionPath(path)+".new", "x")
+	require.NoError(t, os.MkdirAll(obstacle, 0o700))
+	for range 3 {
+		_, err := Open(path, nil)
+		require.ErrorContains(t, err, "write the incarnation")
+	}
+	require.NoError(t, os.RemoveAll(filepath.Dir(obstacle)))
+	l = mustOpen(t, path, nil)
+	require.Equal(t, original, l.Identity())
+	require.NoError(t, l.Close())
+}
+
+// A ledger that was deleted by mistake must not be made anew in silence: everything
+// would land again.
+func TestDeleted(t *testing.T) {
+	path := newPath(t)
+	require.NoError(t, mustOpen(t, path, nil).Close())
+	require.NoError(t, os.Remove(path))
+	for range 2 {
+		_, err := Open(path, nil)
+		require.ErrorIs(t, err, ErrDeleted)
+		require.ErrorContains(t, err, "remove "+companionPath(path)+" to begin anew")
+		require.NoFileExists(t, path)
+	}
+	require.NoError(t, os.Remove(companionPath(path)))
+	l := mustOpen(t, path, nil)
+	require.EqualValues(t, 1, l.Incarnation())
+	require.NoError(t, l.Close())
+}
+
 // The incarnation grows with every opening for writing, and with no other.
 func TestIncarnation(t *testing.T) {
 	path := newPath(t)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"io"
+	"math/bits"
 )
 
 // bbolt maps the file and believes what it finds there: a damaged page makes it
@@ -47,22 +48,29 @@ type pageChecker struct {
 }
 
 // checkPages returns an error that wraps ErrCorrupt when bbolt must not be given
-// the file.
-func checkPages(file io.ReaderAt, size int64) error {
+// the file, and otherwise how many of its bytes are in use.
+func checkPages(file io.ReaderAt, size int64) (used int64, err error) {
 	m, err := newestMeta(file, size)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	switch {
 	case m.freelist != noFreelist:
-		return damaged("it was not written by this program")
+		return 0, damaged("it was not written by this program")
 	case uint64(size)%m.pageSize != 0:
-		return damaged("its %d bytes are no multiple of its page size %d", size, m.pageSize)
+		return 0, damaged("its %d bytes are no multiple of its page size %d", size, m.pageSize)
 	case m.high < 4 || m.high > uint64(size)/m.pageSize:
-		return damaged("it has %d pages, but room for %d: it was truncated", m.high, uint64(size)/m.pageSize)
+		return 0, damaged("it has %d pages, but room for %d: it was truncated", m.high, uint64(size)/m.pageSize)
 	}
 	c := &pageChecker{file: file, pageSize: m.pageSize, high: m.high, seen: make([]uint64, m.high/64+1)}
-	return c.tree(m.root, nil, nil, true, 0)
+	if err := c.tree(m.root, nil, nil, true, 0); err != nil {
+		return 0, err
+	}
+	pages := 2 // the metas
+	for _, word := range c.seen {
+		pages += bits.OnesCount64(word)
+	}
+	return int64(pages) * int64(m.pageSize), nil
 }
 
 func damaged(text string, args ...any) error {

@@ -164,5 +164,9 @@ func clonePartition(p *Partition) Partition {
 		h := *p.Halt
 		c.Halt = &h
 	}
+	if p.Resolution != nil {
+		r := *p.Resolution
+		c.Resolution = &r
+	}
 	return c
 }

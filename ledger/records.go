@@ -69,6 +69,10 @@ type Partition struct {
 	Seal   *Seal  // not nil: this stream is being replaced
 	Halt   *Halt  // not nil: stopped until Resolve; only a person can say what is right
 
+	// Resolution is not nil between a Resolve with a person's word and the rotation that
+	// carries it out, or the first write that shows that it need not be.
+	Resolution *Resolution
+
 	Acked    int64  // every row of the stream below it has landed
 	Next     int64  // the end of the last open intent, or Acked
 	Position []byte // where the source resumes: reached by the last acknowledged batch
@@ -120,6 +124,11 @@ type Intent struct {
 	// Dead has the batch's rows that do not land. They become letters when the batch
 	// is acknowledged, so only its last part has them.
 	Dead []Dead
+
+	// Skip, if not empty, is a person's order, and its reason: unless the batch turns out
+	// to have landed, the next Settle makes dead rows of all that is left of it. All its
+	// open parts have it.
+	Skip string
 
 	Before, After []byte      // source positions around the batch
 	Schema        Fingerprint // the writer schema that the rows were encoded with
@@ -199,9 +208,14 @@ const (
 	Lagging   Reason = 6 // the stream's end could not be learnt in time
 	Expired   Reason = 7 // the service had dropped the stream; nothing was open
 	Finished  Reason = 8 // Retire
+
+	Resolved Reason = 9  // the stream is gone with open intents; a person said what has landed
+	Found    Reason = 10 // a person said what has landed, but the stream is there after all
+	Skipped  Reason = 11 // a person had a batch skipped
 )
 
-var reasons = [...]string{"", "take-over", "aging", "row errors", "too large", "encoding", "lagging", "expired", "finished"}
+var reasons = [...]string{"", "take-over", "aging", "row errors", "too large", "encoding", "lagging", "expired", "finished",
+	"resolved", "found", "skipped"}
 
 // String returns the reason in words.
 func (r Reason) String() string {

@@ -16,7 +16,8 @@ type Settlement struct {
 // when it is zero. Sealing again with the same successor changes nothing, not even
 // the owner (history 6: only a take-over's own seal carries the new identity);
 // with another successor it is refused. A seal with reason Finished has no
-// successor and needs that nothing is open: Retire follows it. For done, see Bind.
+// successor and needs that nothing is open: Retire follows it. One with reason Resolved
+// needs the partition's Resolution, and keeps it for Settle. For done, see Bind.
 func (l *Ledger) Seal(id ID, epoch uint64, s Seal, done func(error)) {
 	w := &sealWrite{id: id, epoch: epoch, seal: s, bad: badSeal(&s), done: done}
 	w.seal.Rejected = slices.Clone(s.Rejected)
@@ -56,6 +57,11 @@ func (w *sealWrite) apply(t *transaction) error {
 	if _, taken := t.streams[w.seal.Successor]; taken {
 		return p.refuse("seal", w.epoch, "the successor is a stream in use")
 	}
+	if w.seal.Reason != Resolved {
+		p.record.Resolution = nil
+	} else if p.record.Resolution == nil {
+		return p.refuse("seal", w.epoch, "nobody has said what of the stream has landed")
+	}
 	s := w.seal
 	s.Owner = t.identity
 	if s.At.IsZero() {
@@ -77,7 +83,8 @@ func (w *sealWrite) apply(t *transaction) error {
 // the count, in order and with offsets from 0, each with the same digest, positions,
 // parts and payload. One may be divided into consecutive parts, and rows of it that
 // the service refused may leave it: they are in Without, and in Dead of its last part;
-// when none is left the intent has no rows and no payload. After a seal with reason
+// when none is left the intent has no rows and no payload. Of a batch that is to be
+// skipped (Intent.Skip) no row is left. After a seal with reason
 // Encoding the batches of a replayable partition may be encoded anew: schema, encoder,
 // the number of rows and the dead ones may change. The ledger keeps s.Rest's slices.
 //
@@ -157,7 +164,7 @@ func (w *settleWrite) succeed(p *partition) {
 	r.Epoch++
 	r.Stream = r.Seal.Successor
 	r.Owner = r.Seal.Owner
-	r.Seal = nil
+	r.Seal, r.Resolution = nil, nil
 	r.Acked, r.Next = 0, 0
 	p.open = w.rest
 	if n := len(w.rest); n > 0 {
@@ -238,6 +245,8 @@ func batchLen(open []Intent) int {
 func succeeds(in, old *Intent, anew bool) string {
 	refused := len(in.Without) - len(old.Without)
 	switch {
+	case old.Skip != "" && in.Rows > 0 || in.Skip != "":
+		return "a batch that is to be skipped has rows"
 	case !sameSource(in, old):
 		return "another digest, position or part"
 	case in.Rows > 0 && in.Payload != old.Payload:

@@ -29,13 +29,18 @@ func (s *segments) load(used map[Payload]reference) error {
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("read the segments: %w", err)
 	}
-	for _, entry := range entries {
-		n, err := strconv.ParseUint(entry.Name(), 10, 32)
-		if err != nil || n == 0 || len(entry.Name()) < 8 || !entry.Type().IsRegular() {
-			continue // not ours
+	if len(entries) > 0 {
+		// A process that died while it made one has not made its name durable, and
+		// rows are about to be frozen there.
+		if err := syncFolder(s.dir); err != nil {
+			return fmt.Errorf("sync the segments' folder: %w", err)
 		}
-		if err := s.adopt(uint32(n)); err != nil {
-			return err
+	}
+	for _, entry := range entries {
+		if number, ok := segmentNumber(entry); ok {
+			if err := s.adopt(number); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -63,6 +68,60 @@ func (s *segments) adopt(number uint32) error {
 	s.files[number] = seg
 	s.free = append(s.free, seg)
 	return nil
+}
+
+// trim removes the free segments.
+func (s *segments) trim() error {
+	s.mu.Lock()
+	free := s.free
+	s.free = nil
+	for _, seg := range free {
+		delete(s.files, seg.number)
+	}
+	s.mu.Unlock()
+	if len(free) == 0 {
+		return nil
+	}
+	var errs []error
+	for _, seg := range free {
+		errs = append(errs, seg.file.Close(), os.Remove(s.path(seg.number)))
+	}
+	return errors.Join(append(errs, syncFolder(s.dir))...)
+}
+
+// sizes returns the bytes of the folder's segments, and of those among them that no intent needs.
+func (s *segments) sizes() (all, free int64, err error) {
+	s.mu.Lock()
+	needed := make(map[uint32]bool, len(s.files))
+	for p := range s.refs {
+		needed[p.Segment] = true
+	}
+	s.mu.Unlock()
+	entries, err := os.ReadDir(s.dir)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return 0, 0, fmt.Errorf("read the segments: %w", err)
+	}
+	for _, entry := range entries {
+		number, ok := segmentNumber(entry)
+		if !ok {
+			continue
+		}
+		info, err := entry.Info()
+		if err != nil {
+			return 0, 0, fmt.Errorf("look at a segment: %w", err)
+		}
+		all += diskBytes(info)
+		if !needed[number] {
+			free += diskBytes(info)
+		}
+	}
+	return all, free, nil
+}
+
+// segmentNumber returns the number of a segment's file; ok is false for what is not ours.
+func segmentNumber(entry os.DirEntry) (number uint32, ok bool) {
+	n, err := strconv.ParseUint(entry.Name(), 10, 32)
+	return uint32(n), err == nil && n != 0 && len(entry.Name()) >= 8 && entry.Type().IsRegular()
 }
 
 func (seg *segment) open(path string, flag int) error {

@@ -22,12 +22,18 @@ func (b book) String() string {
 	s := fmt.Sprintf("epoch %d on %q, acked %d, position %d, open", b.part.Epoch, b.part.Stream, b.part.Acked, position(b.part.Position))
 	for _, in := range b.open {
 		s += fmt.Sprintf(" [%d,%d)=%v", in.Start, in.End(), rowsOf(in))
+		if in.Skip != "" {
+			s += " to be skipped"
+		}
 	}
 	if b.part.Seal != nil {
 		s += ", sealed for " + b.part.Seal.Successor
 	}
 	if b.part.Halt != nil {
 		s += ", halted: " + b.part.Halt.Cause.String()
+	}
+	if b.part.Resolution != nil {
+		s += fmt.Sprint(", resolved: ", b.part.Resolution.Landed)
 	}
 	return s
 }
@@ -70,6 +76,8 @@ func (b *book) apply(n *node, a recovery.Action) recovery.Event {
 		w.require(p.Epoch == a.Epoch, "%s: action %d for epoch %d in epoch %d", n.name, a.Kind, a.Epoch, p.Epoch)
 	}
 	w.require(p.Halt == nil, "%s: action %d for a halted partition", n.name, a.Kind)
+	word := p.Resolution
+	p.Resolution = nil // void, but for what carries it out
 	var e recovery.Event
 	switch a.Kind {
 	case recovery.OpenEpoch:
@@ -88,6 +96,10 @@ func (b *book) apply(n *node, a recovery.Action) recovery.Event {
 		e.Kind = recovery.Acknowledged
 	case recovery.Seal:
 		w.require(p.Seal == nil, "%s: seals twice", n.name)
+		if a.Seal.Reason == ledger.Resolved {
+			w.require(word != nil, "%s: resolves what nobody has resolved", n.name)
+			p.Resolution = word
+		}
 		seal := *a.Seal
 		seal.Owner = n.identity
 		p.Seal = &seal
@@ -136,9 +148,12 @@ func (b *book) settle(n *node, s *ledger.Settlement) {
 	p := &b.part
 	n.w.require(p.Seal != nil && b.boundary(s.Rows), "%s: settles %d rows over %s", n.name, s.Rows, b)
 	b.acknowledge(func(in ledger.Intent) bool { return in.End() <= s.Rows })
-	var left, rest []int
+	var left, rest, skipped []int
 	number := uint64(0)
 	for _, in := range b.open {
+		if in.Skip != "" {
+			skipped = append(skipped, rowsOf(in)...)
+		}
 		left = append(left, rowsOf(in)...)
 		if in.Ends() {
 			left = append(left, deadOf(in)...)
@@ -148,7 +163,11 @@ func (b *book) settle(n *node, s *ledger.Settlement) {
 	for _, in := range s.Rest {
 		n.w.require(in.Start == next, "%s: rebinds with a gap", n.name)
 		n.w.require(number == 0 || in.Number > number, "%s: numbers %d again", n.name, in.Number)
+		n.w.require(in.Skip == "", "%s: binds anew what is to be skipped", n.name)
 		rest = append(rest, rowsOf(in)...)
+		for _, row := range rowsOf(in) {
+			n.w.require(!slices.Contains(skipped, row), "%s: row %d is to be skipped and bound anew", n.name, row)
+		}
 		if in.Ends() {
 			rest = append(rest, deadOf(in)...)
 		} else {

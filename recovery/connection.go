@@ -216,20 +216,30 @@ func (m *Machine) probeJudged(a *retry.Answer, s Situation) {
 		m.refreshed()
 		return
 	}
+	m.fitted(a)
+}
+
+// fitted goes on with a partition whose stream ends where the ledger explains it.
+func (m *Machine) fitted(a *retry.Answer) {
 	for n := m.window.first; n < m.window.end() && m.window.at(n).End() <= a.Expected; n++ {
 		m.window.land(n, true)
 	}
 	m.do(Action{Kind: Ready})
-	if m.outdated() {
+	switch {
+	case m.part.Resolution != nil:
+		// What a person said is void, durably before anything more is sent to a stream that
+		// may be gone the next time.
+		m.rotate(ledger.Found, "it is there after all: not the word of a person counts, but its end")
+	case m.skips():
+		m.rotate(ledger.Skipped, "a batch is to be skipped")
+	case m.outdated():
 		m.rotate(ledger.Encoding, "the encoder or the table's schema changed")
-		return
-	}
-	if m.aged {
+	case m.aged:
 		m.rotate(ledger.Aging, "near the end of its time to live")
-		return
+	default:
+		m.phase = phaseLive
+		m.bind()
 	}
-	m.phase = phaseLive
-	m.bind()
 }
 
 // act carries out a verdict other than Acked. While what follows a failed append
@@ -240,7 +250,13 @@ func (m *Machine) act(v Verdict, offset int64, a *retry.Answer) {
 	switch v {
 	case Refused:
 		m.refused(offset, a)
-	case Conflict, Fenced, InDoubt, Blocked:
+	case InDoubt:
+		if m.part.Resolution != nil && m.phase == phaseProbing {
+			m.rotate(ledger.Resolved, "it is gone, and a person has said what of it has landed")
+			return
+		}
+		m.stop(v, offset, m.describe(offset, a), a)
+	case Conflict, Fenced, Blocked:
 		m.stop(v, offset, m.describe(offset, a), a)
 	case NewEpoch:
 		m.disconnect()

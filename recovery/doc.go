@@ -18,6 +18,7 @@
 //	       └─ sealed ─▶ finalizing ─▶ settling ──▶ probing
 //	live ─▶ draining ─▶ probing, where the stream's end has to be asked for again
 //	live or probing ─▶ draining ─▶ succeeding ─▶ sealing ─▶ finalizing ─▶ …
+//	probing, the stream gone, a person's word in the ledger ─▶ draining ─▶ … finalizing, where the word counts if the service can't say
 //	any ─▶ stopped, with a Cause: a halt in the ledger first, if a restart would not see it (halt.go)
 //
 // The steps O1-O3, B1-B7 and R1-R5 named in the comments are those of

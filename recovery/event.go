@@ -126,6 +126,7 @@ type Ack struct {
 	Rows      int64
 	Dead      int  // rows of the batch that became dead letters
 	Duplicate bool // the service had it already: an earlier append of it had landed
+	Unskipped bool // it was to be skipped, and had landed
 }
 
 // Refusal is a row that the service refused.

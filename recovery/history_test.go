@@ -157,7 +157,7 @@ var eventKinds = map[string]recovery.EventKind{
 
 // event reads an event:
 //
-//	start [stream=s1 epoch=1 acked=0 open=A:2,B:1 seal=s2 reason=1 rejected=1,2 halt=1 suspicious aged lag-tries=n propagation-tries=n max-dead=n encoder frozen]
+//	start [stream=s1 epoch=1 acked=0 open=A:2,B:1 seal=s2 reason=1 rejected=1,2 halt=1 resolution=2 skip=A suspicious aged lag-tries=n propagation-tries=n max-dead=n encoder frozen]
 //	offer A 2 [schema=x] [dead=n] [nowhere]
 //	examined [rows=n dead=n schema=x]: with rows it is encoded anew
 //	opened | settled [suspicious]
@@ -255,6 +255,9 @@ func (p *player) recorded(e *recovery.Event, args map[string]string) {
 			in.Dead = p.dead("1")
 		}
 		in.Number, in.Start = uint64(i), part.Next
+		if name == args["skip"] {
+			in.Skip = "skipped"
+		}
 		part.Next = in.End()
 		if i > 0 && in.From == 0 {
 			batch++
@@ -271,6 +274,9 @@ func (p *player) recorded(e *recovery.Event, args map[string]string) {
 	}
 	if args["halt"] != "" {
 		part.Halt = &ledger.Halt{Cause: ledger.HaltCause(p.number(args["halt"])), Offset: part.Acked, Detail: "what was seen"}
+	}
+	if args["resolution"] != "" {
+		part.Resolution = &ledger.Resolution{Landed: p.number(args["resolution"])}
 	}
 	e.Partition = part
 }
@@ -393,6 +399,9 @@ func (p *player) describe(a recovery.Action) string {
 		s := fmt.Sprintf("landed %s: %d rows, the last part at %d of %s in epoch %d", p.names[a.Batch], a.Ack.Rows, a.Ack.Offset, a.Ack.Stream, a.Ack.Epoch)
 		if a.Ack.Duplicate {
 			s += ", duplicate"
+		}
+		if a.Ack.Unskipped {
+			s += ", not skipped"
 		}
 		return s
 	case recovery.Ready:

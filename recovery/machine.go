@@ -307,6 +307,7 @@ func (m *Machine) resolve(to uint64) {
 		m.part.Dead += int64(len(it.Dead))
 		m.do(Action{Kind: Landed, Batch: it.batch, Ack: Ack{
 			Stream: m.part.Stream, Epoch: m.part.Epoch, Offset: it.Start, Rows: it.Of, Dead: len(it.Dead), Duplicate: it.duplicate,
+			Unskipped: it.Skip != "",
 		}})
 	}
 }
@@ -332,8 +333,10 @@ func (m *Machine) proceed() {
 	if m.holding != 0 && !m.waiting && m.flight.len() == 0 {
 		m.waiting = true
 		m.tries[m.holding]++
-		if m.holding == Propagation {
-			m.disconnect() // an open connection goes by the schema that it began with (case 71)
+		if m.holding == Propagation || m.holding == Backoff && m.tries[Backoff] > 1 {
+			// An open connection goes by the schema that it began with (case 71). And it may answer
+			// nothing but ABORTED after a failed request, until one succeeds (case 24), which a probe never does.
+			m.disconnect()
 		}
 		m.do(Action{Kind: Wait, Wait: m.holding, Attempt: m.tries[m.holding]})
 	}

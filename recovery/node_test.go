@@ -79,6 +79,33 @@ func (n *node) resolve() {
 	n.book.part.Halt = nil
 }
 
+// resolveTo takes it back with a word: the rows below an offset have landed, no others.
+func (n *node) resolveTo(landed int64) {
+	n.resolve()
+	n.w.require(n.book.boundary(landed), "%s: a person says %d of %s", n.name, landed, n.book)
+	n.book.part.Resolution = &ledger.Resolution{Landed: landed}
+	n.w.note("%s: %d rows of %s are said to have landed", n.name, landed, n.book.part.Stream)
+}
+
+// skip has a batch skipped: that of the i-th open intent.
+func (n *node) skip(i int) {
+	open := n.book.open
+	from, to := i, i
+	for open[from].From > 0 && from > 0 {
+		from--
+	}
+	for !open[to].Ends() {
+		to++
+	}
+	for ; from <= to; from++ {
+		open[from].Skip = "skipped"
+		for _, row := range rowsOf(open[from]) {
+			n.w.skipped[row] = true
+		}
+		n.w.note("%s: rows %v are to be skipped", n.name, rowsOf(open[from]))
+	}
+}
+
 // crash ends the incarnation. The first writes of those that were not answered may
 // have become durable.
 func (n *node) crash(durable int) {
@@ -211,6 +238,7 @@ func (n *node) pull(a recovery.Action) {
 	case recovery.Send:
 		w.require(n.probed == a.Stream, "%s: sends before a probe fitted", n.name)
 		w.require(a.Schema == a.Intent.Schema, "%s: sends rows of schema %d as ones of %d", n.name, version(a.Intent.Schema), version(a.Schema))
+		w.require(a.Intent.Skip == "" && n.book.part.Resolution == nil, "%s: sends while a person's order stands: %s", n.name, n.book)
 		w.require(n.book.holds(a), "%s: sends rows at %d of %s that are not bound there (invariant 1)", n.name, a.Intent.Start, a.Stream)
 		n.transmit(a, request{a.Stream, a.Intent.Start, rowsOf(a.Intent)})
 	}

@@ -11,8 +11,18 @@ import (
 // remainder is what a rotation has left of a batch: the parts of it above the count.
 type remainder struct {
 	items   []item    // in order; the last one ends the batch
-	refused []Refusal // rows among them that the service refused, in order
+	refused []Refusal // rows among them that the service refused, or all if it is to be skipped, in order
 	anew    bool      // to be encoded anew
+}
+
+// skips says whether a batch that has not landed is to be skipped.
+func (m *Machine) skips() bool {
+	for n := m.window.landed; n < m.window.end(); n++ {
+		if m.window.at(n).Skip != "" {
+			return true
+		}
+	}
+	return false
 }
 
 // refused handles row errors: the stream is replaced, the rows become dead letters
@@ -87,7 +97,7 @@ func (m *Machine) remainders(count int64) (left []*remainder) {
 			continue
 		}
 		if ended {
-			left = append(left, &remainder{anew: m.rotation.seal.Reason == ledger.Encoding && m.stale(&it)})
+			left = append(left, &remainder{anew: m.rotation.seal.Reason == ledger.Encoding && m.stale(&it) && it.Skip == ""})
 		}
 		r := left[len(left)-1]
 		for _, bad := range m.rotation.seal.Rejected {
@@ -97,9 +107,28 @@ func (m *Machine) remainders(count int64) (left []*remainder) {
 		}
 		it.sent, it.flying, it.landed, it.duplicate, it.maySent = false, false, false, false, false
 		r.items = append(r.items, it)
-		ended = it.Ends()
+		if ended = it.Ends(); ended && it.Skip != "" {
+			r.skip()
+		}
 	}
 	return left
+}
+
+// skip has all rows of the batch refused that have not landed or died before.
+func (r *remainder) skip() {
+	last := &r.items[len(r.items)-1].Intent
+	without, bound := last.Without, int64(0)
+	r.refused = nil
+	for row := range last.Whole() {
+		if len(without) > 0 && without[0] == row {
+			without = without[1:]
+			continue
+		}
+		if bound >= r.items[0].From {
+			r.refused = append(r.refused, Refusal{Row: row, Reason: last.Skip})
+		}
+		bound++
+	}
 }
 
 // first returns the index that a row had when its batch was bound first.
@@ -189,6 +218,7 @@ func (r *remainder) bury(e Event) {
 		items = append(items, it)
 	}
 	if len(items) == 0 { // nothing is left of it but the letters
+		last.Skip = ""
 		last.From, last.Rows, last.Bytes, last.Payload = last.Of, 0, 0, ledger.Payload{}
 		items = append(items, last)
 	}

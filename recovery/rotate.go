@@ -51,6 +51,9 @@ func (m *Machine) refreshed() {
 
 // seal asks for R2: from here on the stream is finalized, whatever happens.
 func (m *Machine) seal(successor string) {
+	if m.rotation.seal.Reason != ledger.Resolved {
+		m.part.Resolution = nil // the ledger does so too: the stream's count decides
+	}
 	m.rotation.seal.Successor = successor
 	m.phase = phaseSealing
 	m.write(Action{Kind: Seal, Seal: &m.rotation.seal})
@@ -83,6 +86,8 @@ func (m *Machine) callFailed(a *retry.Answer) {
 	switch {
 	case a.Class == retry.Transient || a.Class == retry.Idle:
 		m.hold(Backoff)
+	case a.Class == retry.Gone && m.phase == phaseFinalizing && m.part.Resolution != nil:
+		m.counted(m.part.Resolution.Landed) // nobody but a person can say
 	case a.Class == retry.Gone && m.phase == phaseFinalizing && m.window.items.len() == 0 && !m.suspicious:
 		m.counted(m.part.Acked) // it expired, and nothing was open: what was acknowledged is all
 	case a.Class == retry.Gone && m.phase == phaseFinalizing:

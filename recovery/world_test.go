@@ -31,12 +31,13 @@ type world struct {
 	nodes   []*node
 	conns   []*conn           // whose requests or answers are still on their way, oldest first
 	claims  map[string]string // by stream: the successor in the first seal of it
+	skipped map[int]bool      // rows of batches that a person had skipped
 	dirty   bool              // some rows are refused, by the encoders or the service
 	trace   []string
 }
 
 func newWorld(t failer) *world {
-	return &world{t: t, claims: map[string]string{}, service: service{streams: map[string]*stream{}}}
+	return &world{t: t, claims: map[string]string{}, skipped: map[int]bool{}, service: service{streams: map[string]*stream{}}}
 }
 
 func (w *world) note(format string, args ...any) {
@@ -75,7 +76,7 @@ func (w *world) check() {
 
 // maybeDead says that a row may be a dead letter.
 func (w *world) maybeDead(row int) bool {
-	return w.dirty && (w.service.refuses(row) || refused(1, row) || refused(2, row))
+	return w.skipped[row] || w.dirty && (w.service.refuses(row) || refused(1, row) || refused(2, row))
 }
 
 // checkDead holds as long as nobody but the node touched its ledger: each row below its

@@ -111,6 +111,9 @@ func (c *connection) work() error {
 		}
 		c.touch()
 		resp, err := c.handle(req)
+		if told := c.srv.opt.OnAnswer; told != nil && c.stream.Load() != nil {
+			told(req.public(c.stream.Load()), resp, err)
+		}
 		if err != nil {
 			return err
 		}

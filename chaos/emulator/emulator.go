@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	_ "google.golang.org/grpc/encoding/gzip" // case 93
+	"google.golang.org/grpc/keepalive"
 )
 
 // Options say what an emulator serves and how. The zero value serves no tables on a free port of the loopback.
@@ -40,6 +41,9 @@ type Options struct {
 	AbortFollowers bool
 	Propagation    Propagation   // of changes of tables to AppendRows
 	OnAppend       func(Request) // called before each request is judged, by the goroutine of its connection
+	// OnAnswer is called after a request was judged, by the same goroutine, with the response that it gets, or with the
+	// error that ends the call in its place.
+	OnAnswer func(Request, *storagepb.AppendRowsResponse, error)
 }
 
 // Request is what OnAppend is told of an append.
@@ -164,6 +168,8 @@ func (s *Server) serveLocked() {
 		grpc.ReadBufferSize(256<<10),
 		grpc.WriteBufferSize(64<<10),
 		grpc.WaitForHandlers(true),
+		// The service bears a ping each 10 s: its own JDBC driver sends one.
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
 		grpc.UnaryInterceptor(unaryTrailer),
 		grpc.StreamInterceptor(streamTrailer),
 	)

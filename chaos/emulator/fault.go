@@ -107,7 +107,7 @@ type Fault struct {
 	Stream, Table string  // full names to match; empty: any
 	After         int64   // let this many matching requests pass first
 	Every         int64   // then fire on every n-th (0: each one, or the kind's default)
-	Probability   float64 // instead of Every: by chance, keyed by seed, stream and the request's ordinal on it
+	Probability   float64 // instead of Every: by chance, keyed by seed, stream and the ordinal on it of what the fault is decided at
 	Count         int64   // fire at most so often; 0: no limit
 
 	// Error is the answer of the kinds that answer; nil: what the service says. A StorageError among its details goes

@@ -1,6 +1,7 @@
 package emulator
 
 import (
+	"cmp"
 	"context"
 	"io"
 	"strings"
@@ -150,6 +151,43 @@ func TestFaultsReplayPerStream(t *testing.T) {
 	require.InDelta(t, 18, strings.Count(want, "x"), 12)
 }
 
+// If this failed, a lost CreateWriteStream or FinalizeWriteStream would hit another stream in each run of a seed: their
+// faults must not depend on the calls for other tables and streams either.
+func TestFaultsOfUnaryCallsReplayPerStream(t *testing.T) {
+	other := orders + "2"
+	history := func(noise int) string {
+		b := newBench(t, Options{
+			Seed: 7, Tables: map[string]*storagepb.TableSchema{orders: ordersSchema(), other: ordersSchema()},
+			Faults: []Fault{{Kind: RefuseCreate, Probability: 0.3}, {Kind: FinalizeLost, Probability: 0.3}},
+		})
+		var h strings.Builder
+		note := func(err error) {
+			if err != nil {
+				h.WriteByte('x')
+			} else {
+				h.WriteByte('.')
+			}
+		}
+		for i := range 40 {
+			for range noise * i % 3 {
+				if w, err := b.client.CreateWriteStream(b.context(), createRequest(other)); err == nil {
+					_, _ = b.client.FinalizeWriteStream(b.context(), &storagepb.FinalizeWriteStreamRequest{Name: w.GetName()})
+				}
+			}
+			w, err := b.client.CreateWriteStream(b.context(), createRequest(orders))
+			note(err)
+			if err == nil {
+				_, err = b.client.FinalizeWriteStream(b.context(), &storagepb.FinalizeWriteStreamRequest{Name: w.GetName()})
+				note(err)
+			}
+		}
+		return h.String()
+	}
+	want := history(0)
+	require.Equal(t, want, history(1))
+	require.InDelta(t, 20, strings.Count(want, "x"), 15)
+}
+
 // If this failed, a writer's bound on silence could not be tested: a stall must hold the answer for its delay, and
 // without one until the connection ends, applying nothing.
 func TestStall(t *testing.T) {
@@ -170,10 +208,16 @@ func TestStall(t *testing.T) {
 	require.Equal(t, []int64{0, 1, 2}, b.ids())
 }
 
-// If this failed, OnAppend could not serve as an oracle's witness.
+// If this failed, OnAppend and OnAnswer could not serve as an oracle's witnesses.
 func TestOnAppend(t *testing.T) {
-	var seen []Request
-	b := newBench(t, Options{OnAppend: func(r Request) { seen = append(seen, r) }})
+	var seen, answered []Request
+	var answers []codes.Code
+	b := newBench(t, Options{OnAppend: func(r Request) { seen = append(seen, r) },
+		OnAnswer: func(r Request, resp *storagepb.AppendRowsResponse, err error) {
+			answered = append(answered, r)
+			answers = append(answers, cmp.Or(status.Code(err), codes.Code(resp.GetError().GetCode())))
+		},
+	})
 	c := b.open(b.create())
 	c.ok(0, orderRows(0, 2), 0)
 	c.ok(noOffset, orderRows(2, 1), 2)
@@ -182,10 +226,15 @@ func TestOnAppend(t *testing.T) {
 	require.Equal(t, []Request{
 		{c.stream, orders, 0, 2, 2 * size}, {c.stream, orders, -1, 1, size}, {c.stream, orders, 9, 1, size},
 	}, seen)
+	b.srv.Inject(Fault{Kind: CloseAfter})
+	c.send(3, orderRows(3, 1))
+	c.ends(codes.Unavailable)
+	require.Equal(t, seen, answered)
+	require.Equal(t, []codes.Code{codes.OK, codes.OK, codes.OutOfRange, codes.Unavailable}, answers)
 	stats := b.srv.Stats()
-	require.Equal(t, int64(3), stats.Appends)
-	require.Equal(t, int64(3), stats.Rows)
-	require.Equal(t, 3*size, stats.Bytes)
+	require.Equal(t, int64(4), stats.Appends)
+	require.Equal(t, int64(4), stats.Rows)
+	require.Equal(t, 4*size, stats.Bytes)
 }
 
 // If this failed, a foreign writer could not be staged.

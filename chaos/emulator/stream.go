@@ -20,6 +20,7 @@ type stream struct {
 	ordinal int64        // position among the table's application streams; -1 for the default stream
 	index   int          // position in the store's list
 	opens   atomic.Int64 // first requests for it: the ordinal that faults at the opening are keyed by
+	closes  atomic.Int64 // FinalizeWriteStream calls: the same
 
 	// mu makes each request on the stream one step. It is taken before the store's lock and never the other way round.
 	mu        sync.Mutex

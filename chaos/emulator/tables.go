@@ -19,6 +19,7 @@ type table struct {
 	schema  history
 	given   *storagepb.TableSchema // by Options.Tables the last time; nil: never. Used while starting
 	dropped atomic.Bool
+	creates atomic.Int64 // CreateWriteStream calls: the ordinal that faults of them are keyed by
 
 	fallback *stream   // the default stream
 	streams  []*stream // application streams in the order of their creation; guarded by Server.mu

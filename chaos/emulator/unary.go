@@ -28,8 +28,8 @@ func (v *service) CreateWriteStream(_ context.Context, req *storagepb.CreateWrit
 		return nil, errorf(codes.InvalidArgument, req.GetParent(), "Invalid table name.")
 	}
 	lost := false
-	call := s.stats.creates.Add(1) - 1
-	for _, f := range s.faults.fire(atCreate, occasion{table: req.GetParent(), request: call}) {
+	s.stats.creates.Add(1)
+	for _, f := range s.faults.fire(atCreate, occasion{table: req.GetParent(), request: s.nextCreate(req.GetParent())}) {
 		if f.Kind == RefuseCreate {
 			return nil, f.answer(req.GetParent(), createQuota(req.GetParent()))
 		}
@@ -43,6 +43,16 @@ func (v *service) CreateWriteStream(_ context.Context, req *storagepb.CreateWrit
 		return nil, brokenConnection()
 	}
 	return s.describe(st, true), nil
+}
+
+// nextCreate counts a CreateWriteStream call and returns its ordinal on the table, from 0; 0 if there is no such table.
+func (s *Server) nextCreate(tableName string) int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if t := s.tables[tableName]; t != nil {
+		return t.creates.Add(1) - 1
+	}
+	return 0
 }
 
 // GetWriteStream describes a stream, with the table's schema in the FULL view (cases 6 to 11).
@@ -90,8 +100,8 @@ func (v *service) FinalizeWriteStream(_ context.Context, req *storagepb.Finalize
 	if err != nil {
 		return nil, err
 	}
-	call := s.stats.finalizes.Add(1) - 1
-	on := occasion{table: st.table.name, stream: st.name, streamOrdinal: st.ordinal, request: call}
+	s.stats.finalizes.Add(1)
+	on := occasion{table: st.table.name, stream: st.name, streamOrdinal: st.ordinal, request: st.closes.Add(1) - 1}
 	if len(s.faults.fire(atFinalize, on)) > 0 {
 		return nil, brokenConnection()
 	}

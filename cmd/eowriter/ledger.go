@@ -11,17 +11,25 @@ import (
 func newLedgerCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "ledger",
-		Short: "Look at a ledger, and let a halted partition start again",
-		Long: `Look at a ledger, and let a halted partition start again. A ledger that a writer has open can't be looked at until that
+		Short: "Look at a ledger, and decide what only a person can",
+		Long: `Look at a ledger, and decide what only a person can. A ledger that a writer has open can't be looked at until that
 has ended.
 
+  look    show, letters, export, check; verify also asks the service, and changes nothing there
+  decide  resolve (a halted partition), skip (a batch that is refused for ever)
+  tidy    retire (a partition that is finished), compact (a file that has grown)
+
+Those that change something only say what they would do, until --yes is added.
+
 A ledger is the file itself, the small file FILE.incarnation beside it and, for standard input, the folder
-FILE.segments: they go together.`,
+FILE.segments: they go together. It is not backed up: an older copy doesn't know what was written since. docs/operating.md
+of this project says what to do instead, symptom by symptom.`,
 		Example: "  eowriter ledger show flights.ledger",
 		Args:    noSuchCommand,
-		RunE:    needCommand(": show, letters, check or resolve"),
+		RunE:    needCommand(": show, letters, export, check, verify, resolve, skip, retire or compact"),
 	}
-	cmd.AddCommand(newLedgerShowCommand(), newLedgerLettersCommand(), newLedgerCheckCommand(), newLedgerResolveCommand())
+	cmd.AddCommand(newLedgerShowCommand(), newLedgerLettersCommand(), newLedgerExportCommand(), newLedgerCheckCommand(),
+		newLedgerVerifyCommand(), newLedgerResolveCommand(), newLedgerSkipCommand(), newLedgerRetireCommand(), newLedgerCompactCommand())
 	return cmd
 }
 
@@ -78,9 +86,11 @@ func newLedgerShowCommand() *cobra.Command {
 		Use:   "show [--partition NAME] LEDGER",
 		Short: "Show what a ledger knows of its partitions",
 		Long: `Show what a ledger knows of its partitions: state (owned; sealed while its stream is being replaced; halted, why and
-when, until "ledger resolve"), mode, stream and epoch, the offsets up to which rows have landed (acked) and are bound
+when, until "ledger resolve"; resolved until that was carried out), mode, stream and epoch, the offsets up to which rows have landed (acked) and are bound
 (next), the open batches, the rows that became dead letters and how many of those wait to be delivered, and the position at which the source goes on. With --partition also the open batches one by
-one and the streams of earlier epochs.`,
+one and the streams of earlier epochs.
+
+Below stands what is in doubt, in words, and what to do about it.`,
 		Example: `  eowriter ledger show flights.ledger
   eowriter ledger show --partition flights-2013-01.ndjson.gz flights.ledger
   eowriter ledger show --json flights.ledger`,
@@ -118,9 +128,10 @@ func newLedgerCheckCommand() *cobra.Command {
 		asJSON bool
 	)
 	cmd := &cobra.Command{
-		Use:     "check LEDGER",
-		Short:   "Check a whole ledger: every record's checksum, every invariant",
-		Long:    "Check a whole ledger: every record's checksum, and every invariant that it must hold. Exit code 1 if something is wrong.",
+		Use:   "check LEDGER",
+		Short: "Check a whole ledger: every record's checksum, every invariant",
+		Long: `Check a whole ledger: every record's checksum, and every invariant that it must hold. Exit code 1 if something is wrong:
+then the file was damaged, or written by somebody else. What is merely in doubt (ledger show) is said, too, and is nothing wrong.`,
 		Example: "  eowriter ledger check flights.ledger",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return readLedger(path, args, func(led *ledger.Ledger) error {
@@ -128,7 +139,7 @@ func newLedgerCheckCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				return reportViolations(cmd, led.Path(), found, asJSON)
+				return reportViolations(cmd, led, found, asJSON)
 			})
 		},
 	}
@@ -137,7 +148,7 @@ func newLedgerCheckCommand() *cobra.Command {
 	return cmd
 }
 
-func reportViolations(cmd *cobra.Command, path string, found []ledger.Violation, asJSON bool) error {
+func reportViolations(cmd *cobra.Command, led *ledger.Ledger, found []ledger.Violation, asJSON bool) error {
 	out := cmd.OutOrStdout()
 	list := make([]violation, len(found))
 	for i, v := range found {
@@ -148,17 +159,33 @@ func reportViolations(cmd *cobra.Command, path string, found []ledger.Violation,
 			}
 		}
 	}
+	var doubts []doubt
+	if len(found) == 0 {
+		var err error
+		if doubts, err = doubtsOf(led); err != nil {
+			return err
+		}
+	}
 	if asJSON {
-		if err := printJSON(out, map[string]any{"ledger": path, "violations": list}); err != nil {
+		if err := printJSON(out, checkView{led.Path(), list, append([]doubt{}, doubts...)}); err != nil {
 			return err
 		}
 	}
 	if len(found) > 0 {
-		return fmt.Errorf("%s: %d violations", path, len(found))
+		return fmt.Errorf("%s: %d violations: don't write with it, and keep it: docs/operating.md says how to go on without it", led.Path(), len(found))
 	}
-	if !asJSON {
-		_, err := fmt.Fprintf(out, "%s: nothing wrong\n", path)
+	if asJSON {
+		return nil
+	}
+	if _, err := fmt.Fprintf(out, "%s: nothing wrong\n", led.Path()); err != nil {
 		return err
 	}
-	return nil
+	return printDoubts(out, doubts)
+}
+
+// checkView is what ledger check prints as JSON.
+type checkView struct {
+	Ledger     string      `json:"ledger"`
+	Violations []violation `json:"violations"`
+	Doubts     []doubt     `json:"doubts"`
 }

@@ -70,26 +70,33 @@ func eachLetter(led *ledger.Ledger, name string, f func(deadletter.Record, int) 
 		return err
 	}
 	for i := range parts {
-		p := &parts[i]
-		if name != "" && !named(*p, name) {
+		if name != "" && !named(parts[i], name) {
 			continue
 		}
-		for at := p.Delivered; at < p.Dead; {
-			letters, err := led.Letters(p.ID, at, 1<<20)
-			if err != nil || len(letters) == 0 {
+		if err := lettersOf(led, &parts[i], f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// lettersOf calls f for every waiting letter of a partition, with its size.
+func lettersOf(led *ledger.Ledger, p *ledger.Partition, f func(deadletter.Record, int) error) error {
+	for at := p.Delivered; at < p.Dead; {
+		letters, err := led.Letters(p.ID, at, 1<<20)
+		if err != nil || len(letters) == 0 {
+			return err
+		}
+		for j := range letters {
+			r, err := deadletter.NewRecord(led, p, &letters[j])
+			if err != nil {
 				return err
 			}
-			for j := range letters {
-				r, err := deadletter.NewRecord(led, p, &letters[j])
-				if err != nil {
-					return err
-				}
-				if err := f(r, len(letters[j].Content)); err != nil {
-					return err
-				}
+			if err := f(r, len(letters[j].Content)); err != nil {
+				return err
 			}
-			at = letters[len(letters)-1].Number
 		}
+		at = letters[len(letters)-1].Number
 	}
 	return nil
 }

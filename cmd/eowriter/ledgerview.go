@@ -16,6 +16,8 @@ import (
 type ledgerView struct {
 	Ledger     string          `json:"ledger"`
 	ID         string          `json:"id"`
+	Moved      bool            `json:"moved"` // it is not where, or not as, it was left
+	Size       sizeView        `json:"size"`
 	Partitions []partitionView `json:"partitions"`
 }
 
@@ -37,6 +39,8 @@ type partitionView struct {
 	Updated   time.Time     `json:"updated"`
 	Seal      *sealView     `json:"seal,omitempty"`
 	Halt      *haltView     `json:"halt,omitempty"`
+	Resolved  *resolvedWord `json:"resolution,omitempty"`
+	Doubts    []doubt       `json:"doubts,omitempty"`
 	Intents   []intentView  `json:"intents,omitempty"`
 	Retired   []retiredView `json:"retired,omitempty"`
 }
@@ -49,6 +53,7 @@ type sealView struct {
 }
 
 type intentView struct {
+	Number uint64 `json:"number"` // of the batch, for ledger skip; its other parts have others
 	Start  int64  `json:"start"`
 	End    int64  `json:"end"`
 	Bytes  int64  `json:"bytes"`
@@ -56,6 +61,13 @@ type intentView struct {
 	Dead   int    `json:"dead"` // rows of the batch that do not land
 	Before string `json:"before"`
 	After  string `json:"after"`
+	Skip   string `json:"skip,omitempty"` // it is to be skipped, and why
+}
+
+// resolvedWord is a person's word that waits to be carried out.
+type resolvedWord struct {
+	Landed int64     `json:"landed"` // rows below this offset
+	At     time.Time `json:"at"`
 }
 
 type retiredView struct {
@@ -72,27 +84,21 @@ func describeLedger(led *ledger.Ledger, name string) (*ledgerView, error) {
 	if err != nil {
 		return nil, err
 	}
-	view := &ledgerView{Ledger: led.Path(), ID: led.ID(), Partitions: []partitionView{}}
+	size, err := led.Size()
+	if err != nil {
+		return nil, err
+	}
+	view := &ledgerView{Ledger: led.Path(), ID: led.ID(), Moved: led.Moved(), Size: viewSize(size), Partitions: []partitionView{}}
 	for _, p := range parts {
 		if name != "" && !named(p, name) {
 			continue
 		}
-		v := partitionView{
-			Partition: source.DisplayName(p.Key.Name), Table: shortTable(p.Key.Table), State: "owned", Mode: p.Mode.String(),
-			Stream: path.Base(p.Stream), Epoch: p.Epoch, Acked: p.Acked, Next: p.Next, Rows: p.Rows,
-			Dead: p.Dead, Waiting: p.Dead - p.Delivered,
-			Position: source.PositionText(p.Position), Created: p.Created, Updated: p.Updated,
-		}
-		if s := p.Seal; s != nil {
-			v.State = "sealed"
-			v.Seal = &sealView{path.Base(s.Successor), s.Reason.String(), s.Detail, s.At}
-		}
-		if p.Halt != nil {
-			v.State, v.Halt = "halted", viewHalt(p.Halt)
-		}
-		if err := v.addIntents(led, p, name != ""); err != nil {
+		v := viewPartition(&p)
+		open, err := v.addIntents(led, p, name != "")
+		if err != nil {
 			return nil, err
 		}
+		v.Doubts = doubtsAbout(led, &p, open)
 		view.Partitions = append(view.Partitions, v)
 	}
 	if name == "" {
@@ -104,24 +110,47 @@ func describeLedger(led *ledger.Ledger, name string) (*ledgerView, error) {
 	return view, view.addRetired(led)
 }
 
-func (v *partitionView) addIntents(led *ledger.Ledger, p ledger.Partition, details bool) error {
-	if p.Acked == p.Next {
-		return nil
+// viewPartition shows a partition's record.
+func viewPartition(p *ledger.Partition) partitionView {
+	v := partitionView{
+		Partition: source.DisplayName(p.Key.Name), Table: shortTable(p.Key.Table), State: "owned", Mode: p.Mode.String(),
+		Stream: path.Base(p.Stream), Epoch: p.Epoch, Acked: p.Acked, Next: p.Next, Rows: p.Rows,
+		Dead: p.Dead, Waiting: p.Dead - p.Delivered,
+		Position: source.PositionText(p.Position), Created: p.Created, Updated: p.Updated,
 	}
+	if s := p.Seal; s != nil {
+		v.State = "sealed"
+		v.Seal = &sealView{path.Base(s.Successor), s.Reason.String(), s.Detail, s.At}
+	}
+	if r := p.Resolution; r != nil {
+		v.State, v.Resolved = "resolved", &resolvedWord{r.Landed, r.At}
+	}
+	if p.Halt != nil {
+		v.State, v.Halt = "halted", viewHalt(p.Halt)
+	}
+	return v
+}
+
+func viewIntent(in *ledger.Intent) intentView {
+	return intentView{
+		in.Number, in.Start, in.End(), in.Bytes, hex.EncodeToString(in.Digest[:]), len(in.Dead),
+		source.PositionText(in.Before), source.PositionText(in.After), in.Skip,
+	}
+}
+
+// addIntents counts the open batches, lists them if details are wanted, and returns them.
+func (v *partitionView) addIntents(led *ledger.Ledger, p ledger.Partition, details bool) ([]ledger.Intent, error) {
 	_, open, err := led.Partition(p.Key)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	v.Open = len(open)
-	if !details {
-		return nil
+	for i := range open {
+		if details {
+			v.Intents = append(v.Intents, viewIntent(&open[i]))
+		}
 	}
-	for _, in := range open {
-		v.Intents = append(v.Intents, intentView{
-			in.Start, in.End(), in.Bytes, hex.EncodeToString(in.Digest[:]), len(in.Dead), source.PositionText(in.Before), source.PositionText(in.After),
-		})
-	}
-	return nil
+	return open, nil
 }
 
 func (l *ledgerView) addRetired(led *ledger.Ledger) error {
@@ -133,7 +162,7 @@ func (l *ledgerView) addRetired(led *ledger.Ledger) error {
 		v := &l.Partitions[i]
 		for _, r := range retired {
 			if source.DisplayName(r.Key.Name) == v.Partition && shortTable(r.Key.Table) == v.Table {
-				v.Retired = append(v.Retired, retiredView{r.Epoch, path.Base(r.Stream), r.Rows, r.Reason.String(), r.At})
+				v.Retired = append(v.Retired, viewRetired(&r))
 			}
 		}
 	}
@@ -151,7 +180,17 @@ func (l *ledgerView) print(out io.Writer) error {
 		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%s\t%d\t%s\t%s\t%s\n", source.Printable(v.Partition), state, v.Mode,
 			v.Acked, v.Next, v.Open, v.Dead, v.Waiting, v.Position, v.Epoch, v.Stream, v.Table, v.Updated.UTC().Format(time.DateTime))
 	}
-	return t.Flush() // also tells of failed writes before
+	if err := t.Flush(); err != nil { // also tells of failed writes before
+		return err
+	}
+	return printDoubts(out, l.doubts())
+}
+
+func (l *ledgerView) doubts() (all []doubt) {
+	for i := range l.Partitions {
+		all = append(all, l.Partitions[i].Doubts...)
+	}
+	return all
 }
 
 func (l *ledgerView) printDetails(out io.Writer) error {
@@ -166,13 +205,23 @@ func (l *ledgerView) printDetails(out io.Writer) error {
 		if v.Halt != nil {
 			fmt.Fprintf(t, "halted\t%s\n", v.Halt)
 		}
+		if r := v.Resolved; r != nil {
+			fmt.Fprintf(t, "resolved\t%s: rows below offset %d have landed, a person said\n", r.At.UTC().Format(time.DateTime), r.Landed)
+		}
 		for _, in := range v.Intents {
-			fmt.Fprintf(t, "open\t[%d, %d)  %d bytes  %d dead  from %s to %s  digest %s\n", in.Start, in.End, in.Bytes, in.Dead, in.Before, in.After, in.Digest)
+			fmt.Fprintf(t, "open\tbatch %d  [%d, %d)  %d bytes  %d dead  from %s to %s  digest %s", in.Number, in.Start, in.End, in.Bytes, in.Dead, in.Before, in.After, in.Digest)
+			if in.Skip != "" {
+				fmt.Fprintf(t, "  to be skipped: %s", source.Printable(in.Skip))
+			}
+			fmt.Fprintln(t)
 		}
 		for _, r := range v.Retired {
 			fmt.Fprintf(t, "retired\tepoch %d  %s  %d rows  %s  %s\n", r.Epoch, r.Stream, r.Rows, r.Reason, r.At.UTC().Format(time.DateTime))
 		}
 		fmt.Fprintln(t)
 	}
-	return t.Flush() // also tells of failed writes before
+	if err := t.Flush(); err != nil { // also tells of failed writes before
+		return err
+	}
+	return printDoubts(out, l.doubts())
 }

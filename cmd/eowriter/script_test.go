@@ -55,6 +55,11 @@ func TestScripts(t *testing.T) {
 			"lines":    countLines,
 			"zstd":     compress,
 			"foreign":  appendForeign,
+			"fault":    injectFault,
+			"faults":   clearFaults,
+			"expire":   expireStream,
+			"finalize": finalizeStream,
+			"drop":     dropTable,
 			"gap":      damage,
 			"exit":     exitWith,
 		},
@@ -158,6 +163,38 @@ func appendForeign(ts *testscript.TestScript, _ bool, args []string) {
 	row := protowire.AppendVarint(protowire.AppendTag(nil, 1, protowire.VarintType), 99) // n: 99
 	_, err = server(ts).AppendForeign(streams[len(streams)-1].Name, slices.Repeat([][]byte{row}, n))
 	ts.Check(err)
+}
+
+// newestStream is the newest stream of a table that a writer made.
+func newestStream(ts *testscript.TestScript, name string) string {
+	streams := server(ts).Streams("projects/p/datasets/d/tables/" + name)
+	return streams[len(streams)-1].Name
+}
+
+// injectFault is "fault SPEC": from now on.
+func injectFault(ts *testscript.TestScript, _ bool, args []string) {
+	f, err := emulator.ParseFault(args[0])
+	ts.Check(err)
+	server(ts).Inject(f)
+}
+
+// clearFaults is "faults clear".
+func clearFaults(ts *testscript.TestScript, _ bool, _ []string) { server(ts).ClearFaults() }
+
+// expireStream is "expire NAME": the table's newest stream is gone.
+func expireStream(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Check(server(ts).ExpireStream(newestStream(ts, args[0])))
+}
+
+// finalizeStream is "finalize NAME": somebody else finalizes the table's newest stream.
+func finalizeStream(ts *testscript.TestScript, _ bool, args []string) {
+	_, err := server(ts).FinalizeStream(newestStream(ts, args[0]))
+	ts.Check(err)
+}
+
+// dropTable is "drop NAME".
+func dropTable(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Check(server(ts).DropTable("projects/p/datasets/d/tables/" + args[0]))
 }
 
 // damage is "gap FILE N": it puts zeros over a file from byte N on.

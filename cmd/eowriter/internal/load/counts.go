@@ -156,6 +156,9 @@ func (l *loader) events() committed.Events {
 			if key.Table == l.opt.Table { // else it is of dead letters
 				c.landed(key.Name, ack)
 			}
+			if ack.Unskipped {
+				l.display.say("%s: the batch that was to be skipped has landed: it was not skipped", source.Printable(source.DisplayName(key.Name)))
+			}
 		},
 		SchemaUnusable: func(key ledger.Key, err error) {
 			l.display.say("%s: the table's new schema can't be used, the old one is: %v", source.Printable(source.DisplayName(key.Name)), err)

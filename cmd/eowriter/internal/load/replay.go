@@ -36,7 +36,7 @@ func (r *replay) rows(ctx context.Context, want committed.Range) (committed.Repl
 	if err != nil {
 		return committed.Replayed{}, err
 	}
-	none := r.f.l.opt.MaxDead.None()
+	none := r.f.l.opt.MaxDead.None() && !want.Letters
 	b := new(arena)
 	b.reset()
 	var lines []byte // of the rows, for their dead letters

@@ -1,0 +1,210 @@
+package powerloss
+
+import (
+	"bytes"
+	"encoding/gob"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// verdict is what judges found out about a recording.
+type verdict struct {
+	tally
+	findings []finding
+}
+
+// judged has a recording judged by a child, and by another one when it dies.
+func (r recording) judged(t testing.TB, images, stop int) (v verdict) {
+	j := judgeJob{Recording: r.Folder + ".recording", Progress: r.Folder + ".progress", Images: images, Stop: stop}
+	f, err := os.Create(j.Recording)
+	require.NoError(t, err)
+	require.NoError(t, gob.NewEncoder(f).Encode(r))
+	require.NoError(t, f.Close())
+	for {
+		done, errs, err := v.listen(t, j)
+		if done {
+			return v
+		}
+		progress, readErr := os.ReadFile(j.Progress)
+		require.NoError(t, readErr)
+		_, readErr = fmt.Sscan(string(progress), &j.Skip)
+		require.NoError(t, readErr)
+		if stop != 0 && len(v.findings) >= stop {
+			return v
+		}
+		require.Less(t, len(v.findings), 100, "judges die again and again: %v", v.findings)
+		v.findings = append(v.findings, finding{Image: j.Skip, Text: fmt.Sprintf("the process died: %v: %s", err, errs)})
+	}
+}
+
+// listen runs a judge and takes its reports.
+func (v *verdict) listen(t testing.TB, j judgeJob) (done bool, stderr string, err error) {
+	cmd, err := child(job{Judge: &j})
+	require.NoError(t, err)
+	var errs bytes.Buffer
+	cmd.Stderr = &errs
+	out, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	for in := json.NewDecoder(out); ; {
+		var r report
+		if err := in.Decode(&r); err != nil {
+			break // its end, or the middle of its death
+		}
+		if r.Finding != nil {
+			v.findings = append(v.findings, *r.Finding)
+		}
+		if r.Done != nil {
+			v.tally, done = *r.Done, true
+		}
+	}
+	_, _ = io.Copy(io.Discard, out)
+	err = cmd.Wait()
+	return done, errs.String(), err
+}
+
+func seed(t *testing.T) uint64 {
+	s := *seedFlag
+	if s == 0 {
+		s = rand.Uint64N(1 << 32)
+	}
+	t.Logf("seed %d", s)
+	return s
+}
+
+// command is how to run a test again.
+func again(t *testing.T, seed uint64, images int) string {
+	return fmt.Sprintf("go test ./chaos/powerloss -run '^%s$' -powerloss.seed %d -powerloss.images %d", t.Name(), seed, images)
+}
+
+// perRecording is about how many images are worth looking at of one recording.
+const perRecording = 10_000
+
+// TestReplay loses power at every moment of runs of a ledger. If it fails, a power loss
+// can take away what callers were told is durable, or leave half of something, or a
+// ledger that doesn't open.
+func TestReplay(t *testing.T) {
+	first := seed(t)
+	workers := runtime.GOMAXPROCS(0)
+	rounds := max(workers, (*imagesFlag+perRecording-1)/perRecording)
+	images := (*imagesFlag + rounds - 1) / rounds
+	seeds := make(chan uint64)
+	var mu sync.Mutex // guards total
+	var total verdict
+	var wg sync.WaitGroup
+	for range workers {
+		wg.Go(func() {
+			for s := range seeds {
+				t.Run(fmt.Sprint("seed ", s), func(t *testing.T) {
+					began := time.Now()
+					r := record(t, s, drawLives(s, 12, true))
+					recorded := time.Now()
+					v := r.judged(t, images, 20)
+					t.Logf("recorded in %v, judged in %v", recorded.Sub(began), time.Since(recorded))
+					mu.Lock()
+					defer mu.Unlock()
+					total.Images += v.Images
+					total.Windows += v.Windows
+					total.Events += v.Events
+					total.Promised += v.Promised
+					require.Empty(t, v.findings, "run it again with %s", again(t, s, images))
+				})
+			}
+		})
+	}
+	for i := range rounds {
+		seeds <- first + uint64(i)
+	}
+	close(seeds)
+	wg.Wait()
+	t.Logf("%d images at %d moments of %d runs, in which %d steps were promised", total.Images, total.Windows, rounds, total.Promised)
+}
+
+// TestReplayKilled kills a process at each step of creating and opening a ledger and of
+// making segments; the next one goes on with what it finds, and then the power is lost. If it fails, a ledger
+// relies on what a dead process had not made durable yet.
+func TestReplayKilled(t *testing.T) {
+	s := seed(t)
+	for _, k := range rareKills {
+		for _, first := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%v in a new ledger %v", k, first), func(t *testing.T) {
+				lives := []life{{steps: 30, close: true}, {steps: 20, close: true, small: true, dies: k}, {steps: 30}}
+				if first {
+					lives = []life{{steps: 30, dies: k}, {steps: 30}}
+				}
+				v := record(t, s, lives).judged(t, 300*len(lives), 5)
+				require.Empty(t, v.findings, "run it again with %s", again(t, s, 0))
+			})
+		}
+	}
+}
+
+// TestReplaySees takes syncs out of recordings, as if the ledger had not made them. If it
+// fails, TestReplay would not see what it is there to see.
+func TestReplaySees(t *testing.T) {
+	s := seed(t)
+	r := record(t, s, []life{{steps: 40, close: true}, {steps: 60}, {steps: 60, close: true}, {steps: 40}})
+	require.Empty(t, r.judged(t, 2000, 0).findings, "with all syncs")
+	segment := func(e Event) bool { return strings.HasPrefix(e.Name, ledgerName+".segments/") }
+	n := 0
+	for name, c := range map[string]struct {
+		drop     func(d *Disk, e Event) bool
+		suspects bool
+	}{
+		"every second sync":      {drop: func(*Disk, Event) bool { n++; return n%2 == 0 }},
+		"segments":               {drop: func(_ *Disk, e Event) bool { return segment(e) }},
+		"bbolt's first":          {drop: func(d *Disk, e Event) bool { return e.Name == ledgerName && !d.metaPending() }},
+		"bbolt's second":         {drop: func(d *Disk, e Event) bool { return e.Name == ledgerName && d.metaPending() }},
+		"folder of the ledger":   {drop: func(_ *Disk, e Event) bool { return e.Name == "" }},
+		"folder of the segments": {drop: func(_ *Disk, e Event) bool { return e.Name == ledgerName+".segments" }},
+		"companion file":         {drop: func(_ *Disk, e Event) bool { return strings.HasPrefix(e.Name, ledgerName+".incarnation") }, suspects: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			v := r.without(c.drop).judged(t, 50_000, 1)
+			require.NotEmpty(t, v.findings, "nothing was seen in %d images; again with %s", v.Images, again(t, s, 0))
+			require.Equal(t, c.suspects, v.findings[0].Suspects, v.findings[0].Text)
+			t.Logf("image %d: %.300s", v.findings[0].Image, v.findings[0].Text)
+		})
+	}
+}
+
+// without is the recording without the syncs that drop says, given what is pending then.
+func (r recording) without(drop func(*Disk, Event) bool) recording {
+	var d Disk
+	dropped := map[int]bool{}
+	all := r.Events
+	r.Events = nil
+	for _, e := range all {
+		if e.Kind == Sync && drop(&d, e) {
+			dropped[e.Call] = true
+		}
+		if dropped[e.Call] {
+			continue
+		}
+		if err := d.Apply(e); err != nil {
+			panic(err)
+		}
+		r.Events = append(r.Events, e)
+	}
+	return r
+}
+
+// metaPending says whether one of bbolt's first two pages was written since its last sync.
+func (d *Disk) metaPending() bool {
+	for _, c := range d.pending {
+		if c.file == d.Number(ledgerName) && c.data != nil && c.offset < 2*pageSize {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,361 @@
+package scenario
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/eowriter/eowriter/chaos/emulator"
+	"github.com/eowriter/eowriter/chaos/workload"
+	"github.com/eowriter/eowriter/ledger"
+)
+
+func operators() []Scenario {
+	return []Scenario{
+		{"operator/move", "the ledger is moved to another place after a crash: its streams are taken over", moved},
+		{"operator/restore", "an older copy of the ledger is restored in its place: a stop, until the newer one is back", restored},
+		{"operator/copy", "the ledger is copied, and both run, one after the other: the original is fenced", copied},
+		{"operator/both", "the ledger is copied after a crash, and both run at the same time: one of them stops", both},
+		{"operator/delete", "the ledger is deleted: a stop, until it is back", deleted},
+		{"operator/edit", "the source is edited while batches are open: a stop, until it is as it was", edited},
+		{"operator/drop", "the table is dropped, and made again: a stop, until a person has looked", dropped},
+	}
+}
+
+// half writes the first half of each source and lets it land.
+func (r *round) half() error {
+	end := r.script.Upto
+	r.script.Upto = r.middle()
+	err := r.mustFinish(turn{})
+	r.script.Upto = end
+	return err
+}
+
+// middle is the row up to which half writes.
+func (r *round) middle() int64 { return r.script.Rows / 2 / r.script.BatchRows * r.script.BatchRows }
+
+// all expects each partition to stop for the same cause.
+func (r *round) all(cause string) map[string]string {
+	want := map[string]string{}
+	for _, p := range r.script.Names() {
+		want[p] = cause
+	}
+	return want
+}
+
+// twice expects a run to stop, and the next one too.
+func (r *round) twice(want map[string]string) error {
+	if err := r.mustStop(turn{}, want); err != nil {
+		return err
+	}
+	return r.mustStop(turn{}, want)
+}
+
+func moved(r *round) error {
+	if err := r.plain(false); err != nil {
+		return err
+	}
+	for n := range 2 {
+		if o, err := r.run(turn{KillAt: 1 + r.draw("turn", n).Int64N(r.batches()/3)}); err != nil || o.done() {
+			return orComplete(r, err)
+		}
+		if err := r.move(n); err != nil {
+			return err
+		}
+	}
+	if err := r.complete(); err != nil {
+		return err
+	}
+	for _, p := range r.script.Names() {
+		if !slices.Contains(r.log.Reasons[p], ledger.TakeOver) {
+			return violated("partition %s was not taken over from its old place", p)
+		}
+	}
+	return nil
+}
+
+// move puts the ledger into another place.
+func (r *round) move(n int) error {
+	to := filepath.Join(r.dir, "moved", string(rune('a'+n)))
+	r.diary.did("the ledger is moved to %s", to)
+	r.count("ledger moved", 1)
+	if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
+		return err
+	}
+	from := r.script.Ledger
+	r.script.Ledger = to
+	return errors.Join(workload.CopyLedger(from, to, r.draw("companion", n).IntN(2) == 1), workload.RemoveLedger(from))
+}
+
+func restored(r *round) error {
+	if err := r.plain(false); err != nil {
+		return err
+	}
+	return r.restore()
+}
+
+// restore restores a copy of the ledger that has seen only half, and then the newer one.
+func (r *round) restore() error {
+	if err := r.half(); err != nil {
+		return err
+	}
+	older, newer := filepath.Join(r.dir, "older"), filepath.Join(r.dir, "newer")
+	if err := workload.CopyLedger(r.script.Ledger, older, true); err != nil {
+		return err
+	}
+	if err := r.mustFinish(turn{}); err != nil {
+		return err
+	}
+	if err := workload.CopyLedger(r.script.Ledger, newer, true); err != nil {
+		return err
+	}
+	companion := r.draw("companion", 0).IntN(2) == 1
+	r.diary.did("an older copy of the ledger is restored, its companion file too: %v", companion)
+	r.count("ledger restored", 1)
+	if err := workload.CopyLedger(older, r.script.Ledger, companion); err != nil {
+		return err
+	}
+	r.log.Restored()
+	if err := r.twice(r.all("conflict")); err != nil {
+		return err
+	}
+	if err := r.judge(true, r.stopped()); err != nil {
+		return err
+	}
+	r.diary.did("the newer ledger is back")
+	if err := workload.CopyLedger(newer, r.script.Ledger, true); err != nil {
+		return err
+	}
+	return r.complete()
+}
+
+// stopped says that all partitions have stopped.
+func (r *round) stopped() map[string]bool {
+	all := map[string]bool{}
+	for _, p := range r.script.Names() {
+		all[p] = true
+	}
+	return all
+}
+
+func copied(r *round) error {
+	if err := r.plain(false); err != nil {
+		return err
+	}
+	return r.copies()
+}
+
+// copies has a copy of the ledger go on, and then the original.
+func (r *round) copies() error {
+	if err := r.half(); err != nil {
+		return err
+	}
+	original, other := r.script.Ledger, filepath.Join(r.dir, "copy")
+	r.diary.did("the ledger is copied, and the copy goes on")
+	r.count("ledger copied", 1)
+	if err := workload.CopyLedger(original, other, true); err != nil {
+		return err
+	}
+	r.script.Ledger = other
+	if err := r.mustFinish(turn{}); err != nil {
+		return err
+	}
+	r.diary.did("the original goes on")
+	r.script.Ledger = original
+	if err := r.twice(r.all("fenced")); err != nil {
+		return err
+	}
+	r.script.Ledger = other
+	return r.complete()
+}
+
+// both has two copies of a ledger run at the same time, from the middle of the work. The
+// one in the old place can't know; the other one takes the streams over.
+func both(r *round) error {
+	if err := r.plain(false); err != nil {
+		return err
+	}
+	if o, err := r.run(turn{KillAt: r.batches() / 3}); err != nil || o.done() {
+		return orComplete(r, err)
+	}
+	original, other := r.script.Ledger, filepath.Join(r.dir, "copy")
+	if err := workload.CopyLedger(original, other, true); err != nil {
+		return err
+	}
+	r.diary.did("the ledger is copied, and both go on")
+	r.count("ledger copied", 1)
+	stops, err := r.together(original, other)
+	if err != nil {
+		return err
+	}
+	for _, p := range r.script.Names() {
+		n := 0
+		for _, s := range stops {
+			if s.Partition != p {
+				continue
+			}
+			n++
+			if s.Cause != "fenced" && s.Cause != "conflict" {
+				return violated("partition %s stopped (%s): %s", p, s.Cause, s.Text)
+			}
+		}
+		if n == 0 {
+			return violated("both owners of partition %s came to their end", p)
+		}
+	}
+	r.calm()
+	if err := r.judge(false, nil); err != nil {
+		return err
+	}
+	r.script.Ledger = other
+	return r.judge(false, nil)
+}
+
+// together runs a writer for each ledger at the same time and returns which partitions
+// stopped. Of what they are told only what landed is kept: each was refused what the
+// other one wrote.
+func (r *round) together(ledgers ...string) ([]workload.Note, error) {
+	type end struct {
+		notes []workload.Note
+		err   error
+	}
+	ends := make(chan end)
+	for _, path := range ledgers {
+		s := r.script
+		s.Ledger = path
+		go func() {
+			var e end
+			_, e.err = s.Child(r.program, func(p *os.Process, exited <-chan struct{}) {
+				go func() {
+					select {
+					case <-r.ctx.Done():
+						_ = p.Kill()
+					case <-exited:
+					}
+				}()
+			}, func(n workload.Note) {
+				r.diary.note(n)
+				e.notes = append(e.notes, n)
+			})
+			ends <- e
+		}()
+	}
+	var stops []workload.Note
+	var failed error
+	for range ledgers {
+		e := <-ends
+		stopped := 0
+		for _, n := range e.notes {
+			switch n.Kind {
+			case workload.Landed, workload.Found:
+				r.log.Add(n)
+			case workload.Stopped:
+				stops = append(stops, n)
+				stopped++
+			}
+		}
+		if stopped == 0 && e.err != nil {
+			failed = violated("a writer ended: %v", e.err)
+		}
+	}
+	return stops, errors.Join(r.ctx.Err(), failed)
+}
+
+// deleted deletes the ledger, but not the file beside it that tells of it.
+func deleted(r *round) error {
+	if err := r.plain(false); err != nil {
+		return err
+	}
+	if err := r.half(); err != nil {
+		return err
+	}
+	aside := filepath.Join(r.dir, "aside")
+	r.diary.did("the ledger is deleted")
+	r.count("ledger deleted", 1)
+	if err := os.Rename(r.script.Ledger, aside); err != nil {
+		return err
+	}
+	if err := r.twice(map[string]string{"": "deleted"}); err != nil {
+		return err
+	}
+	r.diary.did("the ledger is back")
+	if err := os.Rename(aside, r.script.Ledger); err != nil {
+		return err
+	}
+	return r.complete()
+}
+
+// edited changes the source under batches that are bound and have not landed.
+func edited(r *round) error {
+	if err := r.prepare(setting{}); err != nil { // replayable: else the ledger has the rows
+		return err
+	}
+	if err := r.half(); err != nil {
+		return err
+	}
+	r.srv.Inject(emulator.Fault{Kind: emulator.CloseBefore, After: int64(r.script.Partitions)}) // after the probes
+	r.diary.did("the service applies nothing more")
+	if _, err := r.run(turn{Kill: workload.Point{Step: "B2", Done: true, Nth: 6}}); err != nil {
+		return err
+	}
+	r.srv.ClearFaults()
+	state, err := workload.ReadLedger(r.script.Ledger)
+	if err != nil {
+		return err
+	}
+	want := map[string]string{}
+	for _, p := range state.Partitions {
+		if open := state.Open[p.Key.Name]; len(open) > 0 {
+			want[p.Key.Name] = "changed"
+			bound, err := workload.BoundOf(p, open)
+			if err != nil {
+				return err
+			}
+			r.script.Edited = max(r.script.Edited, bound)
+		}
+	}
+	r.diary.did("the source is edited below row %d", r.script.Edited)
+	r.count("source edited", 1)
+	if err := r.twice(want); err != nil {
+		return err
+	}
+	r.script.Edited = 0
+	r.diary.did("the source is as it was")
+	return r.complete()
+}
+
+// dropped drops the table. Its rows are gone, and the streams with it: the partitions stop,
+// also when there is a table of that name again, until a person begins anew.
+func dropped(r *round) error {
+	if err := r.plain(false); err != nil {
+		return err
+	}
+	if err := r.half(); err != nil {
+		return err
+	}
+	r.diary.did("the table is dropped")
+	r.count("table dropped", 1)
+	if err := r.srv.DropTable(workload.Table); err != nil {
+		return err
+	}
+	if err := r.twice(r.all("blocked")); err != nil {
+		return err
+	}
+	r.diary.did("the table is made again")
+	if err := r.srv.CreateTable(workload.Table, workload.TableSchema()); err != nil {
+		return err
+	}
+	if err := r.twice(r.all("blocked")); err != nil {
+		return err
+	}
+	if rows := r.srv.Rows(workload.Table); len(rows) > 0 {
+		return violated("%d rows were written to a table that was made again", len(rows))
+	}
+	r.diary.did("the ledger is removed: all lands again")
+	if err := workload.RemoveLedger(r.script.Ledger); err != nil {
+		return err
+	}
+	r.log = workload.NewLog()
+	return r.complete()
+}

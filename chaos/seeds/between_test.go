@@ -1,0 +1,97 @@
+package seeds
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/eowriter/eowriter/chaos"
+	"github.com/eowriter/eowriter/chaos/workload"
+)
+
+// then is what happens between two runs.
+func (p *player) then(t Then) error {
+	p.journal.note("%s %v", t.What, time.Duration(t.For))
+	switch t.What {
+	case Silence:
+		if !p.probed && time.Duration(t.For) > p.ttl()/4 {
+			return nil // see keepable
+		}
+		p.covered.count("silence between runs")
+		time.Sleep(time.Duration(t.For))
+	case Alter:
+		for i := range p.s.Partitions {
+			if err := p.alter(i); err != nil {
+				return err
+			}
+		}
+	case Resolve:
+		if p.restored {
+			return nil // what has landed is not what this ledger knows of
+		}
+		_, err := p.resolve()
+		return err
+	case Skip:
+		return p.skip()
+	case Move:
+		to := p.path + "+"
+		p.moved = true
+		p.covered.count("ledger moved")
+		if err := move(p.path, to); err != nil {
+			return err
+		}
+		p.path = to
+	case Keep:
+		return p.keep()
+	case Restore:
+		if p.kept == nil || time.Since(p.keptAt) > p.ttl()/4 {
+			return nil
+		}
+		return p.restore()
+	default:
+		return fmt.Errorf("nobody knows what %q is", t.What)
+	}
+	return nil
+}
+
+// keep puts a copy of the ledger aside, if one may go back to it without running into what ARCHITECTURE.md
+// says is not excluded: one that does not know each partition, or, when it is restored, is older than a
+// stream that has expired.
+func (p *player) keep() error {
+	led, err := workload.ReadLedger(p.path)
+	if err != nil || len(led.Partitions) < len(p.s.Partitions) {
+		return err
+	}
+	i, err := readImage(p.path)
+	p.kept, p.keptAt = &i, time.Now()
+	return err
+}
+
+// restore puts the copy back. The dead letters of the ledger that was there are gone with it.
+func (p *player) restore() error {
+	led, err := workload.ReadLedger(p.path)
+	if err != nil {
+		return err
+	}
+	h := chaos.History{Positions: map[string]int64{}, Epochs: map[string]uint64{}}
+	if err := led.AddTo(&h); err != nil {
+		return err
+	}
+	p.covered.count("ledger restored")
+	p.settle()
+	p.restored, p.moved, p.probed = true, true, false
+	p.mu.Lock()
+	for _, d := range h.Dead {
+		p.buried[d] = true
+	}
+	clear(p.stored)
+	p.history.Resumed = nil
+	p.mu.Unlock()
+	return p.kept.writeTo(p.path)
+}
+
+func (p *player) ttl() time.Duration {
+	if p.s.Service.StreamTTL > 0 {
+		return time.Duration(p.s.Service.StreamTTL)
+	}
+	return 3 * 24 * time.Hour
+}

@@ -1,0 +1,167 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/eowriter/eowriter/cmd/eowriter/internal/source"
+	"github.com/eowriter/eowriter/ledger"
+)
+
+// doubt is something about a partition that a person may want to know, and what to do about it.
+type doubt struct {
+	Partition string `json:"partition"`
+	Table     string `json:"table"`
+	What      string `json:"what"`
+	Do        string `json:"do"`
+}
+
+func (d *doubt) String() string {
+	return fmt.Sprintf("%s of %s: %s\n  %s", source.Printable(d.Partition), d.Table, source.Printable(d.What), source.Printable(d.Do))
+}
+
+func printDoubts(out io.Writer, doubts []doubt) error {
+	for i := range doubts {
+		if _, err := fmt.Fprintf(out, "\n%s\n", &doubts[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// doubtsOf are those about all partitions of a ledger.
+func doubtsOf(led *ledger.Ledger) (all []doubt, err error) {
+	parts, err := led.Partitions()
+	if err != nil {
+		return nil, err
+	}
+	for i := range parts {
+		_, open, err := led.Partition(parts[i].Key)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, doubtsAbout(led, &parts[i], open)...)
+	}
+	return all, nil
+}
+
+// streamLife is how long the service keeps a stream without traffic.
+const streamLife = 72 * time.Hour
+
+// doubtsAbout are those about one partition, the gravest first.
+func doubtsAbout(led *ledger.Ledger, p *ledger.Partition, open []ledger.Intent) (found []doubt) {
+	name := source.DisplayName(p.Key.Name)
+	say := func(do, what string, args ...any) {
+		found = append(found, doubt{Partition: name, Table: shortTable(p.Key.Table), What: fmt.Sprintf(what, args...), Do: do})
+	}
+	command := func(verb, flags string) string {
+		return fmt.Sprintf("eowriter ledger %s --partition %s%s %s", verb, shellWord(name), flags, shellWord(led.Path()))
+	}
+	const start = "start the writer"
+	if h := p.Halt; h != nil {
+		what, do := haltWords(h.Cause)
+		say(fmt.Sprintf("%s: %s", do, command("resolve", "")), "halted, %s: %s (%s)", h.Cause, what, h.Detail)
+	}
+	if r := p.Resolution; r != nil {
+		say(start, "resolved: a person said that %s of %s landed; the next start goes by that, unless the stream is there after all",
+			landedCount(open, r.Landed), count(len(batches(open)), "open batch", "open batches"))
+	}
+	for _, b := range batches(open) {
+		if b.skip != "" {
+			say(start, "batch %d is to be skipped (%s): the next start makes dead letters of its rows, unless they have landed", b.number, b.skip)
+		}
+	}
+	if led.Moved() || p.Owner != led.Identity() {
+		say("see that no other copy is in use, then "+start+"; if this is an older copy, see docs/operating.md first",
+			"the ledger was moved, copied or restored: the next start takes the stream over, if what it holds is what the ledger says")
+	}
+	if s := p.Seal; s != nil && p.Halt == nil {
+		say(start+": it finishes that", "its stream is being replaced (%s)", s.Reason)
+	}
+	old := time.Since(p.Updated) > streamLife
+	switch n := len(batches(open)); {
+	case n == 0 || p.Halt != nil || p.Resolution != nil:
+	case old:
+		say(start+"; `eowriter ledger verify` tells before whether it is gone",
+			"%s open, and nothing was written for %d days: the service has probably dropped the stream, and then nobody can say what landed",
+			count(n, "batch is", "batches are"), int(time.Since(p.Updated).Hours()/24))
+	default:
+		say(start+": what landed is acknowledged, the rest is sent", "%s open, and may have landed or not", count(n, "batch is", "batches are"))
+	}
+	if n := p.Dead - p.Delivered; n > 0 {
+		say("eowriter load --dead-letters FILE, or look first: "+command("letters", ""), "%s to be delivered", count(int(n), "dead letter waits", "dead letters wait"))
+	}
+	return found
+}
+
+// haltWords say what a halt means, and what to do before it is resolved.
+func haltWords(c ledger.HaltCause) (what, do string) {
+	switch c {
+	case ledger.Conflict:
+		return "somebody else wrote to its stream, or the service lost rows", "find who else writes and end that, compare the table with the open batches, then"
+	case ledger.Fenced:
+		return "its stream was finalized by another owner of this partition", "go on with the newer ledger; only if there is none, then"
+	}
+	return "its stream is gone, and with it the answer whether the open batches have landed", "look for their rows in the table, then say what you found, with --landed or --not-landed"
+}
+
+// count is a number with the words for one or for several.
+func count(n int, one, several string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, several)
+}
+
+// batch is an open batch, all of its parts that are left.
+type batch struct {
+	number        uint64
+	start, end    int64
+	rows          int64
+	before, after []byte
+	skip          string
+}
+
+// batches gathers the parts of open batches.
+func batches(open []ledger.Intent) (all []batch) {
+	for i := range open {
+		in := &open[i]
+		if i == 0 || open[i-1].Ends() {
+			all = append(all, batch{number: in.Number, start: in.Start, before: in.Before, after: in.After, skip: in.Skip})
+		}
+		b := &all[len(all)-1]
+		b.end, b.rows = in.End(), b.rows+in.Rows
+	}
+	return all
+}
+
+// landedCount says how many open batches end at or below an offset.
+func landedCount(open []ledger.Intent, upTo int64) string {
+	n := 0
+	for _, b := range batches(open) {
+		if b.end <= upTo {
+			n++
+		}
+	}
+	if n == 0 {
+		return "none"
+	}
+	return fmt.Sprint(n)
+}
+
+func (b *batch) String() string {
+	return fmt.Sprintf("batch %d, %d rows at [%d, %d), from %s to %s", b.number, b.rows, b.start, b.end, source.PositionText(b.before), source.PositionText(b.after))
+}
+
+var plainWord = regexp.MustCompile(`^[A-Za-z0-9_./:=@%+-]+$`)
+
+// shellWord quotes a word for a shell, if it needs that.
+func shellWord(s string) string {
+	if plainWord.MatchString(s) {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
