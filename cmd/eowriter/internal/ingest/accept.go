@@ -63,7 +63,15 @@ func (i *Ingest) accept(ctx context.Context, a *Append) (*Pending, error) {
 		return nil, err
 	}
 	m := a.mark()
-	if known, err := p.known(&m, len(a.Rows)); known != nil || err != nil {
+	known, err := p.known(&m, len(a.Rows))
+	if tellsPosition(err) {
+		// What the partition is at may not be durable, or be lost again: the producer is told when that is known.
+		if err := p.settle(ctx); err != nil {
+			return nil, err
+		}
+		known, err = p.known(&m, len(a.Rows))
+	}
+	if known != nil || err != nil {
 		return known, err
 	}
 	if err := i.take(ctx, p, a); err != nil {
@@ -117,6 +125,9 @@ func badName(name string) string {
 func (p *partition) known(m *mark, rows int) (*Pending, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.settling {
+		return nil, p.refusal()
+	}
 	e, landed, err := p.judge(m)
 	switch {
 	case err != nil:
@@ -133,6 +144,9 @@ func (p *partition) known(m *mark, rows int) (*Pending, error) {
 func (p *partition) enqueue(e *entry, rows int) (*Pending, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.settling {
+		return nil, p.refusal()
+	}
 	again, landed, err := p.judge(&e.mark)
 	switch {
 	case err != nil:

@@ -90,5 +90,11 @@ func why(err error) *Error {
 	return e
 }
 
+// tellsPosition says that an error says where the partition is.
+func tellsPosition(err error) bool {
+	var refused *Error
+	return errors.As(err, &refused) && (refused.Reason == eowriterv1.Reason_REASON_POSITION || refused.Reason == eowriterv1.Reason_REASON_CONFLICT)
+}
+
 // gaveUp is for a caller that did not wait.
 func gaveUp(ctx context.Context) error { return context.Cause(ctx) }

@@ -67,7 +67,7 @@ func (h *rowsHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if rows {
 		answer, err = h.append(r, key)
 	} else {
-		answer, err = h.in.Partition(key)
+		answer, err = h.in.Ask(r.Context(), key)
 	}
 	if err != nil {
 		httpError(w, err)
