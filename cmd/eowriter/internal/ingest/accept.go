@@ -62,6 +62,14 @@ func (i *Ingest) accept(ctx context.Context, a *Append) (*Pending, error) {
 	if err != nil {
 		return nil, err
 	}
+	pending, err := p.accept(ctx, a)
+	if err != nil {
+		p.tidy()
+	}
+	return pending, err
+}
+
+func (p *partition) accept(ctx context.Context, a *Append) (*Pending, error) {
 	m := a.mark()
 	known, err := p.known(&m, len(a.Rows))
 	if tellsPosition(err) {
@@ -74,7 +82,7 @@ func (i *Ingest) accept(ctx context.Context, a *Append) (*Pending, error) {
 	if known != nil || err != nil {
 		return known, err
 	}
-	if err := i.take(ctx, p, a); err != nil {
+	if err := p.take(ctx, a); err != nil {
 		return nil, err
 	}
 	e := &entry{mark: m, room: a.Room, offered: make(chan struct{}), done: make(chan struct{})}
@@ -82,6 +90,15 @@ func (i *Ingest) accept(ctx context.Context, a *Append) (*Pending, error) {
 		return nil, err
 	}
 	return p.enqueue(e, len(a.Rows))
+}
+
+// tidy lets go of a partition that nobody has begun to open.
+func (p *partition) tidy() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.state == eowriterv1.State_STATE_NEW && !p.gone {
+		p.i.forget(p)
+	}
 }
 
 // check refuses what can't be meant.

@@ -334,6 +334,9 @@ func TestPartitionsThatCannotBe(t *testing.T) {
 	nowhere.Key.Table = "projects/p/datasets/d/tables/nope"
 	require.Positive(t, g.refused(nowhere, eowriterv1.Reason_REASON_NO_TABLE).RetryAfter)
 	until(t, "it to be forgotten", func() bool { p, _ := g.in.find(nowhere.Key, false); return p == nil })
+	g.refused(span("x", 5, 6), eowriterv1.Reason_REASON_POSITION)
+	require.Empty(t, g.in.partitions, "what was never opened is none")
+	require.Empty(t, g.in.tables.byName)
 	g.append(span("a", 0, 1))
 	g.append(span("b", 0, 1))
 	g.refused(span("c", 0, 1), eowriterv1.Reason_REASON_TOO_MANY_PARTITIONS)

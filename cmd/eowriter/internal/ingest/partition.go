@@ -20,6 +20,7 @@ type partition struct {
 
 	mu       sync.Mutex // guards what follows
 	state    eowriterv1.State
+	gone     bool          // it came to nothing, and another one may have its name
 	changed  chan struct{} // closed when state changes; nil: nobody waits
 	failure  *Error        // why it is WAITING or HALTED
 	retryAt  time.Time     // when it is opened again
@@ -169,6 +170,9 @@ func (p *partition) look() (*committed.Partition, *encoding, <-chan struct{}, er
 		p.follow()
 		return p.cp, p.encoding, nil, nil
 	case eowriterv1.State_STATE_NEW, eowriterv1.State_STATE_IDLE:
+		if p.gone {
+			return nil, nil, nil, p.refusal()
+		}
 		if !p.start() {
 			return nil, nil, nil, stopping()
 		}

@@ -186,7 +186,7 @@ func notAccepted(cause error) error {
 	}
 	e := why(cause)
 	e.Message = "nothing was accepted: " + e.Message
-	if e.Reason != eowriterv1.Reason_REASON_HALTED {
+	if e.Reason == eowriterv1.Reason_REASON_UNAVAILABLE {
 		e.RetryAfter = soon
 	}
 	return e
@@ -240,7 +240,7 @@ func (p *partition) pause(ctx context.Context) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if err != nil {
-		p.i.forget(p)
+		p.i.forget(p) // the ledger doesn't know it
 		return false
 	}
 	p.set(eowriterv1.State_STATE_OPENING)

@@ -28,7 +28,7 @@ const rowsPrefix = "/v1/tables/"
 const RowsHelp = `  POST /v1/tables/TABLE/partitions/PARTITION/rows
       appends the rows in the body: a JSON object a line, plain or with Content-Encoding gzip or zstd. Lines without anything on
       them don't count. TABLE is PROJECT.DATASET.TABLE, PARTITION any name of 1 to 200 bytes, both escaped as parts of a path.
-      Each of these may be a parameter of the query or a header:
+      Each of these may be a parameter of the query, escaped as such, or a header:
         expect    Eowriter-Expect    position that the partition is at before these rows; none: at its beginning
         position  Eowriter-Position  position that they bring it to; none: the append is repeated at your own risk
         ack       Eowriter-Ack       landed (default) or stored, see above
