@@ -39,6 +39,8 @@ type arena struct {
 
 	forgotten map[string]bool // partitions that were written from the start again: see expect
 
+	died *kills // told of each child that was killed; may be nil
+
 	onAppend atomic.Pointer[func(emulator.Request)]
 	onNote   func(workload.Note) // told of each note of a run here, in its order; may be nil
 
@@ -102,6 +104,7 @@ func (a *arena) crash(at workload.Point) {
 	a.onAppend.Store(nil)
 	require.NoError(a.t, err, "the child that was to die at %v", at)
 	require.True(a.t, killed, "the child ended without having reached %v", at)
+	a.died.killed(at)
 }
 
 // killAtApply has the service kill the child at B4: when it has an append in hand,
@@ -200,6 +203,28 @@ func (a *arena) requireComplete() {
 	before := a.srv.Stats().Rows
 	require.Empty(a.t, a.run())
 	require.Equal(a.t, before, a.srv.Stats().Rows, "a further run appended rows")
+}
+
+// requireRetired checks that all is there, that the partitions are forgotten, and that
+// nobody can write to their streams any more.
+func (a *arena) requireRetired() {
+	a.t.Helper()
+	h := a.history()
+	h.Final = true
+	require.Empty(a.t, a.findings(h))
+	led := openToRead(a.t, a.script.Ledger)
+	require.Empty(a.t, led.Violations)
+	require.Empty(a.t, led.Partitions)
+	known := map[string]bool{}
+	for _, r := range led.Retired {
+		stream, _ := a.srv.Stream(r.Stream)
+		require.True(a.t, stream.Finalized)
+		require.Equal(a.t, stream.End, r.Rows)
+		known[r.Stream] = true
+	}
+	for _, r := range h.Table {
+		require.True(a.t, known[r.Stream], "stream %s has rows and the ledger does not know it", r.Stream)
+	}
 }
 
 // settle waits until the service has let go of what a dead writer had sent.

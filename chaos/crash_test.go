@@ -3,7 +3,9 @@ package chaos_test
 import (
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -12,11 +14,13 @@ import (
 	"github.com/eowriter/eowriter/committed"
 	"github.com/eowriter/eowriter/ledger"
 	"github.com/stretchr/testify/require"
+	"github.com/zeebo/xxh3"
 )
 
 // circumstance is a way of writing in which some steps come.
 type circumstance struct {
 	name    string
+	steps   string        // the letters of the steps that come in it
 	reason  ledger.Reason // why streams are replaced in it; 0: they are not
 	only    string        // the mode in which it comes; "": both
 	script  workload.Script
@@ -27,39 +31,39 @@ type circumstance struct {
 // aging has the source fall silent three times until the stream was replaced, and an
 // earlier run's stream replaced at each start.
 var aging = circumstance{
-	name: "aging", reason: ledger.Aging,
+	name: "aging", steps: "R", reason: ledger.Aging,
 	script: workload.Script{Age: 30 * time.Millisecond, Rests: []int64{5 * batchRows, 15 * batchRows, 30 * batchRows}},
 }
 
 // tooLarge has the service refuse batches, so that streams are replaced with open
 // intents, one of which is split.
 var tooLarge = circumstance{
-	name: "too large", reason: ledger.TooLarge, options: emulator.Options{SoftLimit: workload.SoftLimit},
+	name: "too large", steps: "R", reason: ledger.TooLarge, options: emulator.Options{SoftLimit: workload.SoftLimit},
 }
 
 // circumstances are those in which every step comes for every reason.
 var circumstances = []circumstance{
-	{name: "plain"},
+	{name: "plain", steps: "OB"},
 	aging,
 	tooLarge,
-	{name: "moved", reason: ledger.TakeOver, prelude: func(a *arena) {
+	{name: "moved", steps: "R", reason: ledger.TakeOver, prelude: func(a *arena) {
 		a.crash(workload.Point{Step: committed.B3, Done: true, Nth: 20})
 		a.move()
 	}},
-	{name: "dirty", script: workload.Script{Dirty: true}},
-	{name: "row errors", reason: ledger.RowErrors, script: workload.Script{Dirty: true}},
-	{name: "encoder changed", reason: ledger.Encoding, only: mode(false), prelude: func(a *arena) {
+	{name: "dirty", steps: "OB", script: workload.Script{Dirty: true}},
+	{name: "row errors", steps: "R", reason: ledger.RowErrors, script: workload.Script{Dirty: true}},
+	{name: "encoder changed", steps: "R", reason: ledger.Encoding, only: mode(false), prelude: func(a *arena) {
 		// 18 batches land, and 24 are bound: each partition has some that have not landed.
 		a.srv.Inject(emulator.Fault{Kind: emulator.CloseBefore, After: 20})
 		a.crash(workload.Point{Step: committed.B2, Done: true, Nth: 24})
 		a.srv.ClearFaults()
 		a.script.Encoder = 2
 	}},
-	{name: "lagging", reason: ledger.Lagging, prelude: func(a *arena) {
+	{name: "lagging", steps: "R", reason: ledger.Lagging, prelude: func(a *arena) {
 		a.crash(workload.Point{Step: committed.B6, Done: true, Nth: 24})
 		a.srv.Inject(emulator.Fault{Kind: emulator.StaleEnd, Lag: 60, Checks: 100})
 	}},
-	{name: "resolved", reason: ledger.Resolved, prelude: func(a *arena) {
+	{name: "resolved", steps: "R", reason: ledger.Resolved, prelude: func(a *arena) {
 		a.unsettle()
 		a.lose()
 		a.order(func(l *ledger.Ledger, p ledger.Partition, _ []ledger.Intent, done func(error)) {
@@ -67,13 +71,19 @@ var circumstances = []circumstance{
 			l.Resolve(p.ID, p.Epoch, &ledger.Resolution{Landed: stream.End}, done)
 		})
 	}},
-	{name: "skipped", reason: ledger.Skipped, prelude: func(a *arena) {
+	{name: "skipped", steps: "R", reason: ledger.Skipped, prelude: func(a *arena) {
 		a.unsettle()
 		a.skip()
 	}},
-	{name: "skipped and too large", reason: ledger.TooLarge, options: emulator.Options{SoftLimit: workload.SoftLimit}, prelude: func(a *arena) {
+	{name: "skipped and too large", steps: "R", reason: ledger.TooLarge, options: emulator.Options{SoftLimit: workload.SoftLimit}, prelude: func(a *arena) {
 		a.crash(workload.Point{Step: committed.R4, Done: true, Nth: 2})
 		a.skip() // a batch that was split, or one that is yet to be
+	}},
+	{name: "retired", steps: "F", prelude: (*arena).finish},
+	{name: "retired after a split", steps: "F", options: tooLarge.options, prelude: (*arena).finish},
+	{name: "moved and retired", steps: "F", reason: ledger.TakeOver, prelude: func(a *arena) {
+		a.finish()
+		a.move()
 	}},
 }
 
@@ -127,9 +137,14 @@ func (a *arena) order(order func(*ledger.Ledger, ledger.Partition, []ledger.Inte
 	}
 }
 
-// comes says whether a step comes in a circumstance: the R steps where streams are
-// replaced, all others in plain writing.
-func (c circumstance) comes(s committed.Step) bool { return (s[0] == 'R') == (c.reason != 0) }
+// finish has everything land; the next run retires the partitions.
+func (a *arena) finish() {
+	require.Empty(a.t, a.run())
+	a.script.Retire = true
+}
+
+// comes says whether a step comes in a circumstance.
+func (c circumstance) comes(s committed.Step) bool { return strings.ContainsRune(c.steps, rune(s[0])) }
 
 // middle is an occurrence of a step in the middle of a run.
 func middle(s committed.Step) int {
@@ -145,25 +160,22 @@ var recoveries = []workload.Point{{Nth: 1}, {Nth: 5}, {Nth: 12}}
 // TestCrash kills the writer at every step, and then its recoveries, one after the
 // other. If it failed, a crash at that step would lose, repeat or disorder rows.
 func TestCrash(t *testing.T) {
+	died := newKills(t, "OBRF")
 	for _, c := range circumstances {
-		for _, step := range committed.Steps {
-			if !c.comes(step) {
-				continue
-			}
+		for _, step := range slices.Concat(committed.Steps, committed.Endings) {
 			for _, frozen := range []bool{false, true} {
-				if c.only != "" && c.only != mode(frozen) {
+				if !c.comes(step) || c.only != "" && c.only != mode(frozen) {
 					continue
 				}
-				for _, at := range points(step) {
-					if step == committed.R3 && at.Done && c.reason == ledger.Resolved {
-						continue // there is nothing to finalize
-					}
-					if testing.Short() && (at.Nth > 1 || frozen == at.Done) {
+				for _, m := range moments(c, step, frozen) {
+					if testing.Short() && (m.at.Nth > 1 || frozen == m.at.Done) {
 						continue
 					}
-					t.Run(fmt.Sprintf("%s/%v/%s", c.name, at, mode(frozen)), func(t *testing.T) {
+					died.expect()
+					t.Run(fmt.Sprintf("%s/%v/%s", c.name, m, mode(frozen)), func(t *testing.T) {
 						t.Parallel()
-						testCrash(t, c, at, frozen)
+						testCrash(t, c, m, frozen, died)
+						died.ran()
 					})
 				}
 			}
@@ -171,12 +183,55 @@ func TestCrash(t *testing.T) {
 	}
 }
 
-// points are the moments of a step at which the writer is killed.
-func points(s committed.Step) []workload.Point {
-	return []workload.Point{
-		{Step: s, Nth: 1}, {Step: s, Done: true, Nth: 1},
-		{Step: s, Nth: middle(s)}, {Step: s, Done: true, Nth: middle(s)},
+// moment is when a writer is killed, and when its recoveries are.
+type moment struct {
+	at         workload.Point
+	round      int // 0: the first test of that moment
+	recoveries []workload.Point
+}
+
+func (m moment) String() string {
+	if m.round == 0 {
+		return m.at.String()
 	}
+	return fmt.Sprintf("%v, round %d", m.at, m.round)
+}
+
+// moments are those of a step: its first occurrence and one in the middle, with three
+// recoveries; and as many more as it takes to kill at each at least atLeast times, at
+// occurrences and with a recovery that the seed chooses. A step that comes only once
+// for each partition has rounds instead of occurrences.
+func moments(c circumstance, s committed.Step, frozen bool) (all []moment) {
+	for _, done := range []bool{false, true} {
+		if done && s == committed.R3 && c.reason == ledger.Resolved {
+			continue // there is nothing to finalize
+		}
+		add := func(nth, round int, recoveries ...workload.Point) {
+			all = append(all, moment{workload.Point{Step: s, Done: done, Nth: nth}, round, recoveries})
+		}
+		add(1, 0, recoveries...)
+		add(middle(s), 0, recoveries...)
+		if raceEnabled { // nothing new for the race detector
+			continue
+		}
+		random := rand.New(rand.NewPCG(*seed, xxh3.HashString(fmt.Sprint(c.name, s, done, frozen))))
+		recovery := func() workload.Point { return workload.Point{Nth: 1 + random.IntN(12)} }
+		switch s[0] {
+		case 'B':
+			for _, nth := range random.Perm(middle(s) - 2)[:3] { // of those between
+				add(2+nth, 0, recovery())
+			}
+		case 'O':
+			for round := range 2 {
+				add(1, round+1, recovery())
+				add(2, round+1, recovery())
+			}
+		case 'F':
+			add(1, 1, recovery())
+			add(2, 1, recovery())
+		}
+	}
+	return all
 }
 
 func mode(frozen bool) string {
@@ -186,15 +241,16 @@ func mode(frozen bool) string {
 	return "replayable"
 }
 
-func testCrash(t *testing.T, c circumstance, at workload.Point, frozen bool) {
+func testCrash(t *testing.T, c circumstance, m moment, frozen bool, died *kills) {
 	c.script.Frozen = frozen
 	a := newArena(t, c.script, c.options)
+	a.died = died
 	if c.prelude != nil {
 		c.prelude(a)
 	}
-	a.crash(at)
+	a.crash(m.at)
 	a.requireSound()
-	for _, again := range recoveries {
+	for _, again := range m.recoveries {
 		a.crash(again)
 		a.requireSound()
 	}
@@ -202,5 +258,9 @@ func testCrash(t *testing.T, c circumstance, at workload.Point, frozen bool) {
 	if c.reason != 0 {
 		require.Contains(t, slices.Concat(slices.Collect(maps.Values(a.log.Reasons))...), c.reason)
 	}
-	a.requireComplete()
+	if a.script.Retire {
+		a.requireRetired()
+	} else {
+		a.requireComplete()
+	}
 }

@@ -29,6 +29,7 @@ var mayImport = map[string][]string{
 	"committed/rows":  {},
 	"chaos":           {},
 	"chaos/emulator":  {},
+	"chaos/mutants":   {},
 	"chaos/netfault":  {},
 	"chaos/powerloss": {},
 	"chaos/workload":  {"chaos", "chaos/emulator", "committed", "ledger", "retry"},

@@ -60,7 +60,7 @@ func setDefault[T comparable](v *T, def T) {
 // be quick and must not call the partition.
 type Events struct {
 	// Step is called when a numbered step begins and when it is done. Steps are
-	// listed in Steps. B4 is the service's and never seen here.
+	// listed in Steps and Endings. B4 is the service's and never seen here.
 	Step func(StepEvent)
 	// Sent is called for every append handed to the client; again tells a replay
 	// from the first time.
@@ -70,7 +70,7 @@ type Events struct {
 	Landed func(key ledger.Key, ack Ack)
 	// Waiting is called before the partition waits to try again, with what it waits for.
 	Waiting func(key ledger.Key, kind recovery.WaitKind, attempt int, delay time.Duration)
-	// Sealed is called when a stream is to be replaced, durably (R2).
+	// Sealed is called when a stream is to be replaced, durably (R2), or its partition is finished (F1).
 	Sealed func(key ledger.Key, epoch uint64, seal ledger.Seal)
 	// SchemaChanged is called when Partition.Schema has changed, with the new one.
 	SchemaChanged func(key ledger.Key, schema *Schema)
@@ -80,18 +80,22 @@ type Events struct {
 	SchemaUnusable func(key ledger.Key, err error)
 }
 
-// StepEvent is a moment in the life of a batch or a stream.
+// StepEvent is a moment in the life of a batch, a stream or a partition.
 type StepEvent struct {
 	Key  ledger.Key
 	Step Step
 	Done bool // false: about to begin
 }
 
-// Step is the number of a step in the life of a batch or of a stream, as ARCHITECTURE.md has them.
+// Step is the number of a step in the life of a batch, a stream or a partition, as ARCHITECTURE.md has them.
 type Step string
 
-// Steps are all numbered steps, in their order. For each there is a crash test.
+// Steps are the numbered steps of writing, in their order. For each there is a crash test.
 var Steps = []Step{O1, O2, O3, B1, B2, B3, B4, B5, B6, B7, R1, R2, R3, R4, R5}
+
+// Endings are the steps of a partition that is retired, or that stops with a mark. For each
+// there is a crash test, too.
+var Endings = []Step{F1, F2, F3, H1}
 
 const (
 	O1 Step = "O1" // create the first stream
@@ -109,4 +113,8 @@ const (
 	R3 Step = "R3" // finalize
 	R4 Step = "R4" // settle: durable
 	R5 Step = "R5" // probe the successor
+	F1 Step = "F1" // seal as finished: durable
+	F2 Step = "F2" // finalize
+	F3 Step = "F3" // the ledger forgets the partition: durable
+	H1 Step = "H1" // the mark of a stop is durable
 )

@@ -244,3 +244,36 @@ func TestVerify(t *testing.T) {
 		})
 	}
 }
+
+// If it fails, a batch with more rows than a seal can name can't be skipped: the batches of a load may
+// have a million.
+func TestSkippedLarge(t *testing.T) {
+	bothModes(t, failing{name: "large"}, func(t *testing.T, frozen bool) {
+		const n = ledger.MaxRejected + 50_000
+		b := newBench(t, committed.Options{Backoff: slow()}, emulator.Options{})
+		p := b.partition("a", frozen)
+		b.srv.Inject(emulator.Fault{Kind: emulator.ErrorBefore})
+		for _, next := range []committed.Batch{batch(0, n), batch(n, n+10)} {
+			r, err := p.Append(b.ctx(), next)
+			require.NoError(t, err)
+			require.NoError(t, r.Stored(b.ctx()))
+		}
+		b.close()
+		b.srv.ClearFaults()
+		b.opt.Backoff = retry.Policy{Initial: time.Millisecond, Max: 20 * time.Millisecond, Multiplier: 2}
+		b.open()
+		b.skip()
+		p = b.partition("a", frozen)
+		require.NoError(t, p.Drain(b.ctx()))
+		part, _, err := b.led.Partition(p.Key())
+		require.NoError(t, err)
+		require.EqualValues(t, n, part.Dead)
+		require.EqualValues(t, 10, part.Rows)
+		letters, err := b.led.Letters(part.ID, n-1, 1<<30)
+		require.NoError(t, err)
+		require.Len(t, letters, 1)
+		require.Equal(t, row(n-1), letters[0].Content)
+		require.Len(t, b.ids(), 10)
+		b.requireSound()
+	})
+}

@@ -8,9 +8,6 @@ import (
 	"github.com/eowriter/eowriter/recovery"
 )
 
-// noStep is for a write that is no numbered step.
-const noStep Step = ""
-
 // lease is how long a busy partition keeps its connection when others wait for one.
 const lease = 500 * time.Millisecond
 
@@ -64,29 +61,34 @@ func (p *Partition) record(a recovery.Action) {
 		p.w.led.OpenEpoch(*a.Opening, func(part ledger.Partition, err error) {
 			p.wrote(O2, recovery.Event{Kind: recovery.Opened, Partition: &part}, err)
 		})
-	case recovery.Seal: // R2
-		p.began(R2)
-		seal := *a.Seal
+	case recovery.Seal: // R2, F1
+		seal, s := *a.Seal, R2
+		if seal.Reason == ledger.Finished {
+			s = F1
+		}
+		p.began(s)
 		p.w.led.Seal(p.id, a.Epoch, seal, func(err error) {
 			if sealed := p.w.opt.Events.Sealed; err == nil && sealed != nil {
 				p.mu.Lock()
 				sealed(p.key, a.Epoch, seal)
 				p.mu.Unlock()
 			}
-			p.wrote(R2, recovery.Event{Kind: recovery.Sealed}, err)
+			p.wrote(s, recovery.Event{Kind: recovery.Sealed}, err)
 		})
 	case recovery.Settle: // R4
 		p.began(R4)
 		p.w.led.Settle(p.id, a.Epoch, *a.Settlement, func(part ledger.Partition, err error) {
 			p.wrote(R4, recovery.Event{Kind: recovery.Settled, Partition: &part}, err)
 		})
-	case recovery.Halt:
+	case recovery.Halt: // H1
+		p.began(H1)
 		p.w.led.Halt(p.id, a.Epoch, *a.Halt, func(err error) {
-			p.wrote(noStep, recovery.Event{Kind: recovery.Halted}, err)
+			p.wrote(H1, recovery.Event{Kind: recovery.Halted}, err)
 		})
-	case recovery.Forget:
+	case recovery.Forget: // F3
+		p.began(F3)
 		p.w.led.Retire(p.id, a.Epoch, a.End, func(err error) {
-			p.wrote(noStep, recovery.Event{Kind: recovery.Forgotten}, err)
+			p.wrote(F3, recovery.Event{Kind: recovery.Forgotten}, err)
 		})
 	default:
 		panic(fmt.Sprintf("the machine wants action %d, which nobody carries out", a.Kind))
@@ -224,7 +226,7 @@ func (p *Partition) began(s Step) {
 }
 
 func (p *Partition) did(s Step) {
-	if f := p.w.opt.Events.Step; f != nil && s != noStep {
+	if f := p.w.opt.Events.Step; f != nil {
 		f(StepEvent{Key: p.key, Step: s, Done: true})
 	}
 }

@@ -28,6 +28,8 @@ func withOpen(t *testing.T, n, landed int64) *bench {
 	}
 	b.requireLanded(results[:landed])
 	b.close()
+	// What this writer had sent must meet the fault, and not come late and land.
+	require.Eventually(t, func() bool { return b.srv.Stats().Calls == 0 }, 10*time.Second, time.Millisecond)
 	b.srv.ClearFaults()
 	b.opt.Backoff.Initial = time.Millisecond
 	b.opt.Backoff.Max = time.Millisecond
@@ -80,6 +82,7 @@ func TestReplayOfAChangedSource(t *testing.T) {
 			cfg.Replay = src.replay
 			p, err := b.w.Partition(b.ctx(), cfg)
 			if err == nil { // it may stop right after the probe, or a little later
+				require.ErrorIs(t, p.Drain(b.ctx()), want)
 				b.requireStopped(p, want)
 				err = p.Err()
 				_, refused := p.Append(b.ctx(), batch(50, 60))

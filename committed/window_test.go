@@ -2,6 +2,7 @@ package committed_test
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"sync"
 	"testing"
@@ -95,6 +96,24 @@ func TestLargestBatchFitsTheRequest(t *testing.T) {
 	}
 	require.Positive(t, landed)
 	require.Empty(t, b.take().seals, "a batch was found too large by the service")
+}
+
+// If it fails, a caller whose context has ended is told that nothing was bound although it was, and offers the rows a
+// second time: a context bounds the wait for room, and never takes an offset back.
+func TestAppendWithAnEndedContext(t *testing.T) {
+	b := newBench(t, committed.Options{}, emulator.Options{})
+	for _, frozen := range []bool{true, false} {
+		p := b.partition(fmt.Sprint(frozen), frozen)
+		r, err := p.Append(ended(), batch(0, 10))
+		if err != nil {
+			require.Nil(t, p.Position(), "nothing was bound")
+			require.NoError(t, p.Drain(b.ctx()))
+			require.Zero(t, b.bound(p))
+			continue
+		}
+		b.requireLanded([]*committed.Result{r})
+	}
+	b.requireSound()
 }
 
 // If it fails, memory is not bounded: more batches are open than the window has room for.

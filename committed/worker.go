@@ -294,9 +294,13 @@ func (p *Partition) create(a recovery.Action) recovery.Event {
 	return recovery.Event{Kind: recovery.Created, Name: name}
 }
 
-// finalize ends the sealed stream and learns its row count (R3).
+// finalize ends the sealed stream and learns its row count (R3, F2).
 func (p *Partition) finalize(a recovery.Action) recovery.Event {
-	p.began(R3)
+	s := R3
+	if a.Seal.Reason == ledger.Finished {
+		s = F2
+	}
+	p.began(s)
 	p.mu.Unlock()
 	ctx, cancel := context.WithTimeout(p.ctx, p.w.opt.CallTimeout)
 	count, err := p.w.clients.control.finalize(ctx, a.Stream)
@@ -305,7 +309,7 @@ func (p *Partition) finalize(a recovery.Action) recovery.Event {
 	if err != nil {
 		return callFailed(err)
 	}
-	p.did(R3)
+	p.did(s)
 	return recovery.Event{Kind: recovery.Finalized, Count: count}
 }
 

@@ -8,7 +8,7 @@
 // Acknowledge when it has landed. A stream is replaced with Seal and then Settle; a
 // partition that is finished goes with Retire. Halt marks one whose stop must outlive
 // this run: it takes no write then until Resolve, and Skip has a batch skipped: those two are a
-// person's. Close comes last.
+// person's. Close comes last. Compact makes a closed ledger small again.
 //
 // The writes return at once and call back when they are on disk: one goroutine
 // merges all that wait into one bbolt transaction (commit.go). Every write checks

@@ -155,6 +155,7 @@ func TestSkip(t *testing.T) {
 	require.Equal(t, []string{"", "poisoned", ""}, []string{open[0].Skip, open[1].Skip, open[2].Skip})
 
 	require.NoError(t, seal(l, p.ID, 1, Seal{Successor: "s2", Reason: Aging}))
+	refused(t, skip(l, p.ID, 1, 2, "too late for this seal"), "let a run of the writer end that first")
 	again := func(in Intent, number uint64, start int64) Intent {
 		in.Number, in.Start = number, start
 		return in

@@ -113,6 +113,26 @@ func TestSplitPayloadIsKept(t *testing.T) {
 	l.segments.mu.Unlock()
 }
 
+// If it fails, a place is used again before the acknowledgement that frees it is on disk: after a crash in between the
+// intent is still open, and its rows, the only copy, are another batch's.
+func TestPlaceIsFreeAfterTheCommit(t *testing.T) {
+	l := mustOpen(t, newPath(t), small)
+	p := mustOpenEpoch(t, l, "a", Frozen)
+	in := freezeAndBind(t, l, p, 0)
+	var meanwhile []byte
+	var failed error
+	l.hooks.commit = func(step func() error) error { // read by the committer after the next submission
+		if other, err := l.Freeze(make([]byte, 100), 1); err == nil {
+			l.Release(other)
+		}
+		meanwhile, failed = l.Frozen(in.Payload)
+		return step()
+	}
+	require.NoError(t, acknowledge(l, p.ID, 1, 3))
+	require.NoError(t, failed)
+	require.NotEmpty(t, meanwhile)
+}
+
 // A released payload's place is used again at once, and its old frame is not taken
 // for the new one: their checksums are both right.
 func TestStaleFrame(t *testing.T) {

@@ -17,6 +17,9 @@ func TestLifeOfAPartition(t *testing.T) {
 	for i := range int64(4) {
 		require.NoError(t, bind(l, p.ID, 1, batch(i*10, i*10, 10)))
 	}
+	got, _, err := l.Partition(p.Key)
+	require.NoError(t, err)
+	require.Nil(t, got.Position, "binding moves no position")
 	require.NoError(t, acknowledge(l, p.ID, 1, 10))
 	got, open, err := l.Partition(p.Key)
 	require.NoError(t, err)

@@ -49,9 +49,9 @@ func (m *Machine) Next() (Action, bool) {
 	case phaseSucceeding: // R1
 		m.calling = true
 		return Action{Kind: Create, Epoch: m.part.Epoch}, true
-	case phaseFinalizing: // R3
+	case phaseFinalizing: // R3, F2
 		m.calling = true
-		return Action{Kind: Finalize, Stream: m.part.Stream}, true
+		return Action{Kind: Finalize, Stream: m.part.Stream, Seal: &m.rotation.seal}, true
 	case phaseExamining:
 		m.calling = true
 		return m.examine(), true

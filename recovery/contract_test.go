@@ -16,6 +16,7 @@ import (
 type carrier struct {
 	t   *testing.T
 	l   *ledger.Ledger
+	key ledger.Key
 	m   *recovery.Machine
 	end int64 // of the stream
 	err error // of the first write that the ledger refused
@@ -37,7 +38,7 @@ func (c *carrier) step(e recovery.Event) {
 }
 
 func (c *carrier) write(a recovery.Action) (e recovery.Event) {
-	part, _, _ := c.l.Partition(key)
+	part, _, _ := c.l.Partition(c.key)
 	done := make(chan error, 1)
 	tell := func(err error) { done <- err }
 	took := func(p ledger.Partition, err error) {
@@ -81,7 +82,7 @@ func (c *carrier) call(a recovery.Action) recovery.Event {
 	switch a.Kind {
 	case recovery.Create:
 		c.end = 0
-		return recovery.Event{Kind: recovery.Created, Name: table + "/streams/s" + string('1'+rune(c.m.Partition().Epoch))}
+		return recovery.Event{Kind: recovery.Created, Name: table + "/streams/" + c.key.Name + string('1'+rune(c.m.Partition().Epoch))}
 	case recovery.Finalize:
 		return recovery.Event{Kind: recovery.Finalized, Count: c.m.Partition().Acked}
 	case recovery.Connect:
@@ -102,7 +103,7 @@ func newCarrier(t *testing.T) (c *carrier, schema ledger.Fingerprint) {
 	l, err := ledger.Open(filepath.Join(t.TempDir(), "ledger"), nil)
 	require.NoError(t, err)
 	t.Cleanup(func() { l.Close() })
-	c = &carrier{t: t, l: l}
+	c = &carrier{t: t, l: l, key: key}
 	return c, c.machine()
 }
 
@@ -111,9 +112,18 @@ func (c *carrier) machine() ledger.Fingerprint {
 	descriptor := []byte("a descriptor")
 	schema := ledger.FingerprintOf(descriptor)
 	c.m = recovery.New(recovery.Options{
-		Key: key, Mode: ledger.Replayable, Schema: schema, Descriptor: descriptor, Encoder: 1,
+		Key: c.key, Mode: ledger.Replayable, Schema: schema, Descriptor: descriptor, Encoder: 1,
 	})
 	return schema
+}
+
+// offer offers a batch, which has to land.
+func (c *carrier) offer(rows int64, after string) {
+	in := intent(after, rows)
+	in.Before, in.Schema = c.m.Position(), ledger.FingerprintOf([]byte("a descriptor"))
+	c.step(recovery.Event{Kind: recovery.Offered, Intent: in})
+	require.NoError(c.t, c.err)
+	require.True(c.t, c.m.Empty())
 }
 
 // If it fails, the ledger refuses a halt as the machine asks for it, or its word does
@@ -151,20 +161,13 @@ func TestLedgerTakesTheHalt(t *testing.T) {
 // If it fails, the machine asks the ledger for something that the ledger refuses: the
 // partition stops for good in a case that is none.
 func TestLedgerTakesWhatTheMachineAsks(t *testing.T) {
-	c, schema := newCarrier(t)
+	c, _ := newCarrier(t)
 	l := c.l
-	offer := func(rows int64, after string) {
-		in := intent(after, rows)
-		in.Before, in.Schema = c.m.Position(), schema
-		c.step(recovery.Event{Kind: recovery.Offered, Intent: in})
-		require.NoError(t, c.err)
-		require.True(t, c.m.Empty())
-	}
 	c.step(recovery.Event{Kind: recovery.Start})
-	offer(1, "A")
-	offer(5, "B") // too large: split again and again
+	c.offer(1, "A")
+	c.offer(5, "B") // too large: split again and again
 	c.step(recovery.Event{Kind: recovery.Age})
-	offer(1, "C")
+	c.offer(1, "C")
 	require.False(t, c.m.Stopped())
 	violations, err := l.Check()
 	require.NoError(t, err)
@@ -175,4 +178,24 @@ func TestLedgerTakesWhatTheMachineAsks(t *testing.T) {
 	require.True(t, c.m.Stopped())
 	_, _, err = l.Partition(key)
 	require.ErrorIs(t, err, ledger.ErrNoPartition)
+}
+
+// If it fails, partitions of one table share a counter of offsets: the second one's first batch goes to an offset that
+// its stream has not reached, and no probe fits any more.
+func TestPartitionsHaveTheirOwnOffsets(t *testing.T) {
+	one, _ := newCarrier(t)
+	two := &carrier{t: t, l: one.l, key: ledger.Key{Table: table, Name: "second"}}
+	two.machine()
+	one.step(recovery.Event{Kind: recovery.Start})
+	two.step(recovery.Event{Kind: recovery.Start})
+	one.offer(1, "A")
+	two.offer(1, "A")
+	two.offer(1, "B")
+	one.offer(1, "B")
+	for _, c := range []*carrier{one, two} {
+		part, open, err := c.l.Partition(c.key)
+		require.NoError(t, err)
+		require.Empty(t, open)
+		require.EqualValues(t, 2, part.Acked)
+	}
 }

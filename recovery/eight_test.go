@@ -315,3 +315,59 @@ func TestAgingOwnerWasTakenOver(t *testing.T) {
 	require.Equal(t, recovery.Fenced, n.stopped())
 	require.Equal(t, upTo(1), w.service.table)
 }
+
+// Fails if the rows that the service refused are not in the durable seal: whoever goes on after a crash binds them anew
+// and sends them again, which costs another stream, or lands them if the service takes them by then.
+func TestRefusedRowsAreInTheSeal(t *testing.T) {
+	w, n := born(t)
+	w.dirty, w.service.dirty = true, true
+	n.offer(6) // of which the service refuses row 4
+	for n.book.part.Seal == nil {
+		require.True(t, w.advance())
+	}
+	n.crash(0)
+	n.start()
+	require.EqualValues(t, 1, n.m.Dead())
+	w.settle()
+	require.Equal(t, []int{0, 1, 2, 3, 5}, w.service.table)
+	require.Equal(t, []int{4}, n.book.letters)
+	require.EqualValues(t, 2, n.book.part.Epoch)
+}
+
+// Fails if a person's word counts for a copy whose stream was sealed before: what is in the table has
+// landed on the successor, where the word binds other batches at its offset. Then B passes for landed
+// where A is.
+func TestCopyOfASealedLedgerIsResolved(t *testing.T) {
+	w, n := born(t)
+	n.offer(1) // A
+	n.offer(1) // B
+	n.durable()
+	n.durable()
+	n.crash(0) // before their appends have left
+	w.conns = nil
+	n.start()
+	c := n.present()
+	w.connected(c)
+	w.serve(c, well)
+	n.step(recovery.Event{Kind: recovery.Age})
+	w.deliver(c)
+	n.called(true)
+	n.durable()
+	require.NotNil(t, n.book.part.Seal)
+	backup := n.book.clone()
+	for len(w.service.table) == 0 { // A lands on the successor
+		require.True(t, w.advance())
+	}
+	n.crash(0)
+	w.conns = nil
+	n.restore(backup, true)
+	w.service.streams[backup.part.Stream].gone = true
+	for range 2 {
+		n.start()
+		w.settle()
+		require.Equal(t, recovery.InDoubt, n.stopped())
+		n.crash(0)
+		n.resolveTo(1) // A is in the table
+	}
+	require.Equal(t, upTo(1), w.service.table)
+}

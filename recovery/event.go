@@ -71,10 +71,10 @@ const (
 	OpenEpoch   ActionKind = 1 + iota // ledger: Opening (O2); then Opened
 	Bind                              // ledger: Epoch, Intent (B2); then Bound
 	Acknowledge                       // ledger: Epoch, Number, End (B6); then Acknowledged
-	Seal                              // ledger: Epoch, Seal (R2); then Sealed
+	Seal                              // ledger: Epoch, Seal (R2; F1 if it is for Finished); then Sealed
 	Settle                            // ledger: Epoch, Settlement (R4); then Settled
-	Halt                              // ledger: Epoch, Halt: the mark of a stop that must outlive this run; then Halted, and Stop
-	Forget                            // ledger: Epoch, End: retire the partition; then Forgotten
+	Halt                              // ledger: Epoch, Halt (H1): the mark of a stop that must outlive this run; then Halted, and Stop
+	Forget                            // ledger: Epoch, End (F3): retire the partition; then Forgotten
 	Stored                            // the intent of Batch is durable
 	Landed                            // Batch is acknowledged, durably: Ack (B7)
 	Ready                             // the probe fitted: the partition is open
@@ -86,7 +86,7 @@ const (
 	Connect  // call: a connection Conn to Stream with the writer schema Schema, in place of the one before; then Connected or Broken
 	Probe    // send: the probe, encoded with Schema, on connection Conn (O3, R5); then Answered or Broken
 	Send     // send: Intent's rows of Batch, encoded with Schema, on connection Conn (B3); then Answered, Broken or Unreadable
-	Finalize // call: FinalizeWriteStream of Stream (R3); then Finalized or CallFailed
+	Finalize // call: FinalizeWriteStream of Stream, under Seal (R3, F2); then Finalized or CallFailed
 
 	// call: look at the rows of Intent, all that is left of Batch; then Examined or Unreadable.
 	// With Refused: their contents are wanted, in that order. Without: the rows are to be

@@ -168,7 +168,7 @@ func (n *node) meddled(add func(moveKind, uint8)) {
 			add(restored, c)
 		}
 	}
-	if n.backup != nil && n.left.reverts != 0 && !n.expiredSince(n.backup) {
+	if n.backup != nil && n.left.reverts != 0 && n.mayRevert() {
 		add(reverted, 0)
 	}
 	if n.book.part.Epoch == 0 {
@@ -187,40 +187,55 @@ func (n *node) meddled(add func(moveKind, uint8)) {
 // ordered adds what a person may order.
 func (n *node) ordered(add func(moveKind, uint8)) {
 	halt := n.book.part.Halt
-	if n.left.skips != 0 && halt == nil && !n.crowded(n.wire) {
+	if n.left.skips != 0 && halt == nil && n.book.part.Seal == nil && !n.crowded(n.wire) { // the ledger refuses it for a sealed stream
 		for i := range n.book.open {
 			if in := &n.book.open[i]; in.Skip == "" && in.Rows > 0 {
 				add(skipped, uint8(i))
 			}
 		}
 	}
-	if n.left.words != 0 && halt != nil && halt.Cause == ledger.InDoubt && n.m == nil && !n.push && n.table>>reachedBy(n.book.reached()) == 0 {
-		add(resolved, 0) // whoever looks at the table sees nothing that this ledger does not know
+	if n.left.words != 0 && halt != nil && halt.Cause == ledger.InDoubt && n.m == nil && !n.push {
+		if _, known := n.inTable(); known {
+			add(resolved, 0)
+		}
 	}
 }
 
-// What the design does not exclude is kept apart by the next three rules and by what
-// reverted does; ARCHITECTURE.md and README.md say so to users.
+// exclusion is something that the design does not exclude, so that the model keeps it apart,
+// as narrowly as it can; README.md and ARCHITECTURE.md tell users. TestModelExclusions shows
+// that each is needed.
+type exclusion uint8
 
-// overlaps: two take-overs of one stream overlap, as Finalize is no compare-and-set. n
-// may not finalize a stream that another owner has finalized for another successor after
-// n had decided. (An owner that decides afterwards, without asking, may: that would be a
-// bug.)
+const (
+	overlapping    exclusion = 1 << iota // take-overs of one stream that overlap, as Finalize is no compare-and-set
+	rolledPast                           // a ledger rolled back unnoticed to a time before its stream expired
+	expiredUnseen                        // a stream that one owner has taken over, and that expires before another owner has learnt of it
+	rolledOnTheWay                       // a ledger rolled back unnoticed while an old append is on its way
+	toldOnTheWay                         // a person's word on what of a restored ledger has landed, while an old append is on its way
+	rolledFast                           // a ledger rolled back unnoticed while the service's view lags behind what was written since
+)
+
+func (b *bounds) apart(e exclusion) bool { return b.admitted&e == 0 }
+
+// overlaps says that n may not finalize its stream: another owner has done it, for another
+// successor, after n had decided. (An owner that decides afterwards, without asking, may:
+// that would be a bug.)
 func (n *node) overlaps() bool {
 	if n.call == nil || n.call.Kind != Finalize {
 		return false
 	}
 	st, seal := n.stream(n.call.Stream), n.book.part.Seal
-	return st.won != "" && seal != nil && st.won != seal.Successor && !n.late
+	return n.apart(overlapping) && st.won != "" && seal != nil && st.won != seal.Successor && !n.late
 }
 
-// expiredSince: a ledger is rolled back unnoticed to a time before a stream of its expired.
-func (s *state) expiredSince(b *book) bool {
-	return s.stream(b.part.Stream).gone || b.part.Seal != nil && s.stream(b.part.Seal.Successor).gone
+// mayRevert says that a ledger may be rolled back to the backup.
+func (s *state) mayRevert() bool {
+	part := &s.backup.part
+	gone := s.stream(part.Stream).gone || part.Seal != nil && s.stream(part.Seal.Successor).gone
+	return !gone || !s.apart(rolledPast)
 }
 
-// mayExpire: the same, as long as a rolled back ledger's owner has not asked the stream;
-// and a stream that one owner has taken over, before another one knows.
+// mayExpire says that no owner would be misled.
 func (s *state) mayExpire(st *stream) bool {
 	for i := range s.nodes {
 		n := &s.nodes[i]
@@ -231,8 +246,8 @@ func (s *state) mayExpire(st *stream) bool {
 		if !present && (seal == nil || s.stream(seal.Successor) != st) {
 			continue
 		}
-		takenOver := st.won != "" && !(present && seal != nil && seal.Successor == st.won)
-		if n.reverted || takenOver {
+		unseen := st.won != "" && !(present && seal != nil && seal.Successor == st.won)
+		if n.reverted && s.apart(rolledPast) || unseen && s.apart(expiredUnseen) {
 			return false
 		}
 	}

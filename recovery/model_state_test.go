@@ -53,6 +53,8 @@ type bounds struct {
 	// wrong one. Otherwise a write that the ledger would refuse is a violation by itself,
 	// and so is what the contracts of the machine exclude.
 	trusting bool
+
+	admitted exclusion // what is not kept apart
 }
 
 // state is one state of the model.
@@ -148,7 +150,7 @@ func (b *bounds) counts() []*int8 {
 // allowed says which moves there can be within the bounds, of those that can't be in all.
 func (b *bounds) allowed() map[moveKind]bool {
 	return map[moveKind]bool{
-		arrived: b.delays > 0 && (b.breaks != 0 || b.crashes != 0), crashed: b.crashes != 0, aged: b.ages != 0, lagged: b.lags != 0,
+		arrived: b.delays > 0 && (b.breaks != 0 || b.crashes != 0 || b.restores != 0), crashed: b.crashes != 0, aged: b.ages != 0, lagged: b.lags != 0,
 		refused: b.errors != 0, lied: b.errors != 0, callFails: b.errors != 0, broke: b.breaks != 0,
 		finalized: b.finalize != 0, expired: b.expiries != 0, restored: b.restores != 0, reverted: b.reverts != 0, copied: b.copies != 0,
 		skipped: b.skips != 0, resolved: b.words != 0,

@@ -77,13 +77,14 @@ func (s *state) meddle(n *node, m move) {
 		s.touched = true
 		n.start()
 	case reverted:
-		// Not excluded: a whole volume is rolled back while an old append is on its way, or so
-		// fast that the service's view still lags behind one. So there is none (what has been
-		// lost before is as good as lost now), and the view has caught up.
 		spend(&s.left.reverts)
-		s.delayed, n.wire = nil, nil
+		if s.apart(rolledOnTheWay) { // what was lost before is as good as lost now
+			s.delayed, n.wire = nil, nil
+		}
 		for i := range s.streams {
-			s.streams[i].before = s.streams[i].end
+			if s.apart(rolledFast) {
+				s.streams[i].before = s.streams[i].end
+			}
 		}
 		n.hangUp()
 		n.book = s.backup.clone()
@@ -104,7 +105,11 @@ func (s *state) meddle(n *node, m move) {
 		return
 	case resolved:
 		spend(&s.left.words)
-		n.book.part.Halt, n.book.part.Resolution = nil, &ledger.Resolution{Landed: n.inTable()}
+		if s.apart(toldOnTheWay) {
+			s.delayed = nil
+		}
+		landed, _ := n.inTable()
+		n.book.part.Halt, n.book.part.Resolution = nil, &ledger.Resolution{Landed: landed}
 		n.start()
 	default:
 		panic(fmt.Sprint("not a move: ", m))
@@ -127,17 +132,21 @@ func (n *node) skip(i int) {
 	}
 }
 
-// inTable is what a person finds out who looks at the table: how far the open intents have landed.
-func (n *node) inTable() int64 {
-	landed := n.book.part.Acked
-	for i := range n.book.open {
-		if in := &n.book.open[i]; rowsOf(in)&^n.table == 0 {
-			landed = in.End()
-		} else {
-			break
-		}
+// inTable is what a person finds out who looks at the table: how far the open intents have
+// landed. It is not known if the table has others of the rows that come after.
+func (n *node) inTable() (landed int64, known bool) {
+	landed = n.book.part.Acked
+	rest := n.book.open
+	for len(rest) > 0 && rowsOf(&rest[0])&^n.table == 0 {
+		landed = rest[0].End()
+		rest = rest[1:]
 	}
-	return landed
+	var others rows
+	for i := range rest {
+		others |= rowsOf(&rest[i])
+	}
+	others |= ^below(reachedBy(n.book.reached()))
+	return landed, n.table&others == 0
 }
 
 // spend counts down what may go wrong only so often.

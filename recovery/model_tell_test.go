@@ -98,7 +98,8 @@ func (s *state) words(m move) string {
 	case skipped:
 		return fmt.Sprintf("%s: crashes; a person has %s skipped, with the rest of its batch; starts again", n.name, intentText(&n.book.open[m.arg]))
 	case resolved:
-		return fmt.Sprintf("%s: a person has found that the stream had %d rows; starts again", n.name, n.inTable())
+		landed, _ := n.inTable()
+		return fmt.Sprintf("%s: a person has found that %d rows have landed; starts again", n.name, landed)
 	case copied:
 		return "the backup is brought up elsewhere"
 	}

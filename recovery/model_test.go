@@ -34,6 +34,8 @@ func TestModel(t *testing.T) {
 		{name: "too large", with: func(b *bounds) { b.limit = 1 }},
 		{name: "dead letters", with: func(b *bounds) { b.bad = 1 << 1 }},
 		{name: "taken", with: func(b *bounds) { b.lags, b.finalize, b.expiries = 0, 1, 1 }},
+		{name: "skipped", with: func(b *bounds) { b.lags, b.skips = 0, 1 }},
+		{name: "resolved", with: func(b *bounds) { b.lags, b.expiries, b.words = 0, 2, unlimited }},
 		{
 			name: "restored",
 			with: func(b *bounds) { b.crashes, b.lags, b.restores, b.expiries = 1, 0, 1, 1 },
@@ -43,6 +45,13 @@ func TestModel(t *testing.T) {
 			name: "restored, pushed",
 			with: func(b *bounds) { b.crashes, b.lags, b.restores, b.push = 1, 0, 1, true },
 			full: func(b *bounds) { b.crashes, b.lags, b.expiries = 2, unlimited, 1 },
+		},
+		{
+			name: "restored, with orders",
+			with: func(b *bounds) {
+				b.rows, b.delays, b.crashes, b.errors, b.lags, b.restores, b.expiries, b.skips, b.words = 2, 1, 1, 0, 0, 1, 1, 1, 1
+			},
+			full: func(b *bounds) { b.rows, b.delays, b.crashes = 3, 2, 2 },
 		},
 		{
 			name: "rolled back",
@@ -96,6 +105,33 @@ func TestModelHistory(t *testing.T) {
 		t.Run(h.name, func(t *testing.T) {
 			h.trusting = true
 			explore(t, h.bounds)
+		})
+	}
+}
+
+// TestModelExclusions admits what the models above keep apart, one by one: each does harm. If
+// it fails, the design excludes more than its model does: keep less apart, and promise more.
+func TestModelExclusions(t *testing.T) {
+	for _, e := range []struct {
+		name string
+		bounds
+	}{
+		{"overlapping", bounds{rows: 1, batch: 1, window: 1, ages: 1, copies: 1, admitted: overlapping}},
+		{"rolled past", bounds{rows: 1, batch: 1, window: 1, reverts: 1, expiries: 1, admitted: rolledPast}},
+		{"expired unseen", bounds{rows: 1, batch: 1, window: 1, copies: 1, expiries: 1, admitted: expiredUnseen}},
+		{"rolled on the way", bounds{rows: 2, batch: 1, window: 1, push: true, delays: 1, breaks: 1, reverts: 1, admitted: rolledOnTheWay}},
+		{"told on the way", bounds{rows: 1, batch: 1, window: 1, delays: 1, restores: 1, expiries: 1, words: 1, admitted: toldOnTheWay}},
+		{"rolled fast", bounds{rows: 2, batch: 1, window: 1, push: true, crashes: 1, lags: 1, reverts: 1, admitted: rolledFast}},
+	} {
+		t.Run(e.name, func(t *testing.T) {
+			e.trusting = true
+			r := &search{bounds: &e.bounds}
+			v := r.run()
+			require.NotNil(t, v, "no harm among %d states", len(r.parent))
+			require.Contains(t, v.what, "rows {")
+			t.Log(r.tell(v))
+			e.admitted = 0
+			explore(t, e.bounds)
 		})
 	}
 }

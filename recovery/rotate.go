@@ -86,8 +86,11 @@ func (m *Machine) callFailed(a *retry.Answer) {
 	switch {
 	case a.Class == retry.Transient || a.Class == retry.Idle:
 		m.hold(Backoff)
-	case a.Class == retry.Gone && m.phase == phaseFinalizing && m.part.Resolution != nil:
-		m.counted(m.part.Resolution.Landed) // nobody but a person can say
+	case a.Class == retry.Gone && m.phase == phaseFinalizing && m.part.Resolution != nil &&
+		(!m.suspicious || m.rotation.seal.Reason == ledger.Resolved):
+		// Nobody but a person can say. Of a copy whose stream was sealed before not even a person: what is
+		// in the table may have landed on the successor, where other batches would take these offsets.
+		m.counted(m.part.Resolution.Landed)
 	case a.Class == retry.Gone && m.phase == phaseFinalizing && m.window.items.len() == 0 && !m.suspicious:
 		m.counted(m.part.Acked) // it expired, and nothing was open: what was acknowledged is all
 	case a.Class == retry.Gone && m.phase == phaseFinalizing:

@@ -19,14 +19,18 @@ func (w *world) after(s step) *world {
 	case "open":
 		c.open(p, s.opening)
 	case "bind":
+		p.Resolution = nil
 		p.bind(s.intent)
 		p.Number = s.intent.Number
 		p.Row += int(s.intent.Of)
 	case "acknowledge":
+		p.Resolution = nil
 		p.land(1 + slices.IndexFunc(p.Open, func(in ledger.Intent) bool { return in.Number == s.number }))
 	case "seal":
 		seal := s.seal
-		p.Seal = &seal
+		if p.Seal = &seal; seal.Reason != ledger.Resolved {
+			p.Resolution = nil
+		}
 		if seal.Successor != "" {
 			c.Streams++
 		}
@@ -34,9 +38,11 @@ func (w *world) after(s step) *world {
 		c.settle(p, s.settlement)
 	case "halt":
 		halt := s.halt
-		p.Halt = &halt
+		p.Halt, p.Resolution = &halt, nil
 	case "resolve":
-		p.Halt = nil
+		p.Halt, p.Resolution = nil, s.word
+	case "skip":
+		p.Open[slices.IndexFunc(p.Open, func(in ledger.Intent) bool { return in.Number == s.number })].Skip = skipReason
 	case "deliver":
 		p.Letters = orNil(p.Letters[s.upTo-p.Delivered:])
 		p.Delivered = s.upTo
@@ -64,7 +70,7 @@ func (w *world) open(p *part, o ledger.Opening) {
 	}
 	w.Streams++
 	p.Epoch, p.Stream, p.Schema, p.Encoder = o.Epoch, o.Stream, o.Schema, o.Encoder
-	p.Acked, p.Next = 0, 0
+	p.Acked, p.Next, p.Resolution = 0, 0, nil
 }
 
 func (w *world) retire(p *part, rows int64, reason ledger.Reason) {
@@ -86,10 +92,10 @@ func (p *part) land(n int) {
 		}
 		if in.After != nil {
 			p.Position = in.After
-		}
-		p.Last = &ledger.Append{
-			Before: in.Before, After: in.After, Digest: in.Digest,
-			Stream: p.Stream, Epoch: p.Epoch, Offset: in.Start, Rows: in.Rows,
+			p.Last = &ledger.Append{
+				Before: in.Before, After: in.After, Digest: in.Digest,
+				Stream: p.Stream, Epoch: p.Epoch, Offset: in.Start, Rows: in.Rows, Parts: in.Parts,
+			}
 		}
 		for _, d := range in.Dead {
 			p.Dead++
@@ -106,7 +112,7 @@ func (w *world) settle(p *part, s ledger.Settlement) {
 	}
 	w.retire(p, s.Rows, p.Seal.Reason)
 	p.land(n)
-	p.Epoch, p.Stream, p.Seal = p.Epoch+1, p.Seal.Successor, nil
+	p.Epoch, p.Stream, p.Seal, p.Resolution = p.Epoch+1, p.Seal.Successor, nil, nil
 	p.Acked, p.Next, p.Open = 0, 0, nil
 	for _, in := range s.Rest {
 		p.bind(in)

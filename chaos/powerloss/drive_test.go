@@ -17,13 +17,16 @@ type driveJob struct {
 	Found    *tracker // of the processes before
 	Segments int64    // bytes
 	Steps    int
-	Big      bool // the last step is a big one
+	Big      bool // a step near the end is a big one
 	Close    bool // or the process ends without that
 	Compact  bool // and then it makes the file smaller
 }
 
 // segmentBytes keeps segments small, so that there are several.
 const segmentBytes = 64 << 10
+
+// afterBig is how many steps before the end a big one comes.
+const afterBig = 6
 
 // note must be one write: whole in a trace, or not there.
 func note(format string, args ...any) { fmt.Fprintf(os.Stdout, format+"\n", args...) }
@@ -46,7 +49,7 @@ func (j driveJob) run() error {
 	}
 	d := &driver{l: l, store: s, pause: keyed(t.Seed, -t.next())}
 	for i := range j.Steps {
-		big := j.Big && i == j.Steps-1
+		big := j.Big && i == j.Steps-afterBig
 		submit := fmt.Sprintf("submit %d %v", t.next(), big)
 		n, w := t.next(), t.latest()
 		note("%s", submit)
@@ -147,7 +150,9 @@ func (d *driver) begin(s step, done func(error)) error {
 	case "halt":
 		l.Halt(id, epoch, s.halt, done)
 	case "resolve":
-		l.Resolve(id, epoch, nil, done)
+		l.Resolve(id, epoch, s.word, done)
+	case "skip":
+		l.Skip(id, epoch, s.number, skipReason, done)
 	case "deliver":
 		l.Deliver(id, s.upTo, done)
 	case "retire":

@@ -30,12 +30,11 @@ type recording struct {
 type recorder struct {
 	t *testing.T
 	recording
-	strace   string // the program
-	side     string // for its own files, beside the folder
-	disk     Disk
-	found    *tracker
-	calls    int
-	stumbled string
+	strace string // the program
+	side   string // for its own files, beside the folder
+	disk   Disk
+	found  *tracker
+	calls  int
 }
 
 // ramFolder is a new folder in memory, where that is possible.
@@ -77,7 +76,7 @@ func drawKill(random *rand.Rand) kill {
 // life is that of one process of a recording.
 type life struct {
 	steps int
-	big   bool // the last step
+	big   bool // has a big step near its end
 	close bool // it closes the ledger, or ends without that
 	small bool // and makes the file smaller
 	dies  kill // unless it is zero; it may end before that

@@ -24,6 +24,7 @@ type step struct {
 	seal       ledger.Seal
 	settlement ledger.Settlement
 	halt       ledger.Halt
+	word       *ledger.Resolution
 	upTo       int64 // letters delivered
 	schema     int
 }
@@ -44,7 +45,11 @@ func next(w *world, seed uint64, n int, big bool) step {
 	}
 	for {
 		p := w.Partitions[d.IntN(len(w.Partitions))]
-		if s := d.stepOf(p); s.what != "" {
+		s := d.stepOf(p)
+		if big && p.Halt == nil && p.Seal == nil {
+			s = d.bind(p)
+		}
+		if s.what != "" {
 			s.part = p
 			return s
 		}
@@ -82,10 +87,10 @@ func (d *draw) open() step {
 func (d *draw) stepOf(p *part) step {
 	letters := int64(len(p.Letters))
 	switch {
-	case letters > 0 && (d.one(4) || len(p.Letters[0].Content) > 1<<20):
+	case letters > 0 && d.one(4):
 		return step{what: "deliver", upTo: p.Delivered + 1 + d.Int64N(letters)}
 	case p.Halt != nil && d.one(2):
-		return step{what: "resolve"}
+		return step{what: "resolve", word: d.word(p)}
 	case p.Halt != nil:
 		return step{}
 	case p.Seal != nil && p.Seal.Reason == ledger.Finished:
@@ -101,6 +106,11 @@ func (d *draw) stepOf(p *part) step {
 		return step{what: "acknowledge", number: last.Number, end: last.End()}
 	case n < 20:
 		return step{what: "seal", seal: d.seal(p)}
+	case n == 20 && d.one(2) && len(p.Open) > 0:
+		in := p.Open[d.IntN(len(p.Open))]
+		if in.Rows > 0 && in.Rows == in.Of {
+			return step{what: "skip", number: in.Number}
+		}
 	case n == 20:
 		return step{what: "halt", halt: ledger.Halt{Cause: ledger.HaltCause(1 + d.IntN(3)), Offset: p.Next, Detail: "seen"}}
 	case n == 22 && len(p.Open) == 0:
@@ -164,8 +174,26 @@ func (d *draw) length(few, many int) int {
 	return d.IntN(few)
 }
 
+// word is what a person says of a stream that is gone, or nothing.
+func (d *draw) word(p *part) *ledger.Resolution {
+	if p.Halt.Cause != ledger.InDoubt || d.one(4) {
+		return nil
+	}
+	word := &ledger.Resolution{Landed: p.Acked}
+	for _, in := range p.Open[:d.IntN(len(p.Open)+1)] {
+		word.Landed = in.End()
+	}
+	return word
+}
+
+// skipReason is why batches are skipped.
+const skipReason = "poisoned"
+
 func (d *draw) seal(p *part) ledger.Seal {
 	s := ledger.Seal{Successor: d.stream(), Detail: "drawn", Reason: ledger.Reason(1 + d.IntN(int(ledger.Lagging)))}
+	if p.Resolution != nil {
+		s.Reason = ledger.Resolved
+	}
 	if s.Reason == ledger.RowErrors && p.Next > p.Acked {
 		s.Rejected = []ledger.Rejected{{Offset: p.Acked, Message: "no such row"}}
 	}
@@ -176,14 +204,17 @@ func (d *draw) seal(p *part) ledger.Seal {
 // split, some without a row.
 func (d *draw) settlement(p *part) ledger.Settlement {
 	landed := d.IntN(len(p.Open) + 1)
-	if d.one(3) {
+	if d.one(3) || p.Resolution != nil {
 		landed = 0
 	}
 	s := ledger.Settlement{Rows: p.Acked}
 	for _, in := range p.Open[:landed] {
 		s.Rows = in.End()
 	}
-	for landed < len(p.Open) && p.Open[landed].End() == s.Rows { // without rows: they land too
+	if p.Resolution != nil {
+		s.Rows = p.Resolution.Landed
+	}
+	for landed < len(p.Open) && p.Open[landed].End() <= s.Rows { // those without rows at the end land too
 		landed++
 	}
 	number, start := p.Number, int64(0)
@@ -196,6 +227,12 @@ func (d *draw) settlement(p *part) ledger.Settlement {
 	for _, in := range p.Open[landed:] {
 		alone := in.Rows == in.Of
 		switch {
+		case in.Skip != "":
+			for in.Rows > 0 {
+				in = without(in, in.Skip)
+			}
+			in.Skip = ""
+			bind(in)
 		case alone && in.Rows > 1 && p.Seal.Reason == ledger.TooLarge:
 			first, second := in, in
 			first.Rows, first.Dead = 1+d.Int64N(in.Rows-1), nil
@@ -203,7 +240,7 @@ func (d *draw) settlement(p *part) ledger.Settlement {
 			bind(first)
 			bind(second)
 		case alone && in.Rows > 0 && p.Seal.Reason == ledger.RowErrors && d.one(2):
-			bind(without(in))
+			bind(without(in, "bad"))
 		default:
 			bind(in)
 		}
@@ -211,12 +248,12 @@ func (d *draw) settlement(p *part) ledger.Settlement {
 	return s
 }
 
-// without is a batch of which the service refused the first row that is left.
-func without(in ledger.Intent) ledger.Intent {
+// without is a batch of which the first row that is left was refused.
+func without(in ledger.Intent, reason string) ledger.Intent {
 	row := int64(len(in.Without))
 	in.Without = append(in.Without[:row:row], row)
 	in.Dead = append(in.Dead[:len(in.Dead):len(in.Dead)], ledger.Dead{
-		Row: 100 + row, Service: true, Reason: "bad", Content: contentDigest(nil),
+		Row: 100 + row, Service: true, Reason: reason, Content: contentDigest(nil),
 	})
 	in.Rows, in.Of = in.Rows-1, in.Of-1
 	if in.Rows == 0 {

@@ -148,6 +148,11 @@ func timeless(p ledger.Partition) ledger.Partition {
 		h.At = time.Time{}
 		p.Halt = &h
 	}
+	if p.Resolution != nil {
+		r := *p.Resolution
+		r.At = time.Time{}
+		p.Resolution = &r
+	}
 	return p
 }
 

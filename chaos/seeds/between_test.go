@@ -2,9 +2,11 @@ package seeds
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/eowriter/eowriter/chaos"
+	"github.com/eowriter/eowriter/chaos/emulator"
 	"github.com/eowriter/eowriter/chaos/workload"
 )
 
@@ -14,7 +16,7 @@ func (p *player) then(t Then) error {
 	switch t.What {
 	case Silence:
 		if !p.probed && time.Duration(t.For) > p.ttl()/4 {
-			return nil // see keepable
+			return nil // a stream might expire before the copy has asked for its end
 		}
 		p.covered.count("silence between runs")
 		time.Sleep(time.Duration(t.For))
@@ -43,10 +45,10 @@ func (p *player) then(t Then) error {
 	case Keep:
 		return p.keep()
 	case Restore:
-		if p.kept == nil || time.Since(p.keptAt) > p.ttl()/4 {
-			return nil
+		if p.kept == nil || time.Since(p.keptAt) > p.ttl()/4 || t.Whole && strings.Contains(text(p.s), string(emulator.Expire)+":") {
+			return nil // see keep
 		}
-		return p.restore()
+		return p.restore(t.Whole)
 	default:
 		return fmt.Errorf("nobody knows what %q is", t.What)
 	}
@@ -62,12 +64,16 @@ func (p *player) keep() error {
 		return err
 	}
 	i, err := readImage(p.path)
+	if err != nil {
+		return err
+	}
 	p.kept, p.keptAt = &i, time.Now()
+	p.keptCompanion, err = readSparse(companion(p.path))
 	return err
 }
 
 // restore puts the copy back. The dead letters of the ledger that was there are gone with it.
-func (p *player) restore() error {
+func (p *player) restore(whole bool) error {
 	led, err := workload.ReadLedger(p.path)
 	if err != nil {
 		return err
@@ -86,6 +92,11 @@ func (p *player) restore() error {
 	clear(p.stored)
 	p.history.Resumed = nil
 	p.mu.Unlock()
+	if whole {
+		if err := p.keptCompanion.writeTo(companion(p.path)); err != nil {
+			return err
+		}
+	}
 	return p.kept.writeTo(p.path)
 }
 

@@ -154,6 +154,9 @@ func (s sparse) writeTo(name string) error {
 	return err
 }
 
+// companion is the file beside a ledger that counts its openings.
+func companion(path string) string { return path + ".incarnation" }
+
 // move puts a closed ledger into another file, as a move to another disk does.
 func move(from, to string) error {
 	i, err := readImage(from)
@@ -163,9 +166,9 @@ func move(from, to string) error {
 	if err := i.writeTo(to); err != nil {
 		return err
 	}
-	companion, err := readSparse(from + ".incarnation")
+	incarnation, err := readSparse(companion(from))
 	if err == nil {
-		err = companion.writeTo(to + ".incarnation")
+		err = incarnation.writeTo(companion(to))
 	}
 	if err != nil {
 		return err

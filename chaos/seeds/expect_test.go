@@ -87,8 +87,8 @@ func (p *player) doubts(part ledger.Partition, open []ledger.Intent, e *expectat
 		e.may = map[error]bool{e.must: true}
 		return
 	}
-	if part.Resolution != nil { // a person has said what has landed, which does not count elsewhere
-		// nor of a successor that has gone, too, since it was made.
+	if part.Resolution != nil {
+		// A person has said what has landed. That does not count elsewhere, nor for a successor that has gone, too.
 		if p.moved || part.Seal != nil && p.expired(part.Seal.Successor) {
 			e.may[committed.ErrInDoubt] = true
 		}

@@ -245,5 +245,5 @@ func restore(rnd *rand.Rand, s *Schedule) {
 	s.Runs[from].End = End{}
 	s.Runs[from].Then = append(s.Runs[from].Then, Then{What: Keep})
 	to := from + 1 + rnd.IntN(len(s.Runs)-1-from)
-	s.Runs[to].Then = append(s.Runs[to].Then, Then{What: Restore})
+	s.Runs[to].Then = append(s.Runs[to].Then, Then{What: Restore, Whole: one(rnd, 2)})
 }

@@ -6,10 +6,7 @@ import (
 	"github.com/eowriter/eowriter/committed"
 	"github.com/eowriter/eowriter/ledger"
 	"github.com/eowriter/eowriter/recovery"
-	"golang.org/x/time/rate"
 )
-
-func limit(perSecond float64) rate.Limit { return rate.Limit(perSecond) }
 
 // listen notes and counts what the writer tells.
 func (x *process) listen() committed.Events {

@@ -15,9 +15,13 @@ func (p *player) resolve() (n int, err error) {
 		if part.Halt == nil || part.Halt.Cause != ledger.InDoubt || !known {
 			return false
 		}
-		p.journal.note("%s is resolved: %d rows of %s have landed", part.Key.Name, st.End, p.nameOf(st.Name))
+		ours := st.End
+		if p.foreign[partitionOf(part.Key)] == part.Stream {
+			ours -= foreignRows
+		}
+		p.journal.note("%s is resolved: %d rows of %s have landed", part.Key.Name, ours, p.nameOf(st.Name))
 		p.covered.count("doubt resolved")
-		led.Resolve(part.ID, part.Epoch, &ledger.Resolution{Landed: st.End}, done)
+		led.Resolve(part.ID, part.Epoch, &ledger.Resolution{Landed: ours}, done)
 		return true
 	})
 }

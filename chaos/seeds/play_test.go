@@ -60,23 +60,24 @@ type Options struct {
 
 // player plays one schedule.
 type player struct {
-	s        Schedule
-	opt      Options
-	path     string
-	service  *bufconn.Listener
-	srv      *emulator.Server
-	journal  *journal
-	covered  *coverage
-	seen     histories
-	lines    []*line
-	columns  []int     // added to each table
-	moved    bool      // the ledger was, or a copy was put back
-	restored bool      // a copy was put back
-	probed   bool      // and since then a run went to its end
-	kept     *image    // that copy
-	keptAt   time.Time //
-	retiring bool      // all has landed
-	foreign  []string  // of each partition: the stream that somebody else has written to, or ""
+	s             Schedule
+	opt           Options
+	path          string
+	service       *bufconn.Listener
+	srv           *emulator.Server
+	journal       *journal
+	covered       *coverage
+	seen          histories
+	lines         []*line
+	columns       []int     // added to each table
+	moved         bool      // the ledger was, or a copy was put back
+	restored      bool      // a copy was put back
+	probed        bool      // and since then a run went to its end
+	kept          *image    // that copy
+	keptAt        time.Time // when it was taken
+	keptCompanion sparse
+	retiring      bool     // all has landed
+	foreign       []string // of each partition: the stream that somebody else has written to, or ""
 
 	mu      sync.Mutex // guards what follows; a leaf
 	process *process   // the present one, or the last

@@ -12,6 +12,7 @@ import (
 	"github.com/eowriter/eowriter/committed"
 	"github.com/eowriter/eowriter/ledger"
 	"github.com/eowriter/eowriter/retry"
+	"golang.org/x/time/rate"
 )
 
 // ending is how a run has ended.
@@ -239,7 +240,7 @@ func (x *process) options() committed.Options {
 		CreateRate: 1e6, CreateBurst: 1e6,
 	}
 	if r.CreateRate > 0 {
-		opt.CreateRate, opt.CreateBurst = limit(r.CreateRate), r.CreateBurst
+		opt.CreateRate, opt.CreateBurst = rate.Limit(r.CreateRate), r.CreateBurst
 	}
 	return opt
 }

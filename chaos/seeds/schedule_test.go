@@ -87,8 +87,9 @@ type End struct {
 
 // Then is what happens between two runs.
 type Then struct {
-	What What
-	For  Duration `json:",omitempty"` // of Silence
+	What  What
+	For   Duration `json:",omitempty"` // of Silence
+	Whole bool     `json:",omitempty"` // of Restore: with the companion file
 }
 
 // What happens between two runs.

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -55,6 +56,9 @@ func TestSeeds(t *testing.T) {
 	take := func() (uint64, bool) {
 		next.Lock()
 		defer next.Unlock()
+		if played := seed - first; played > 0 && played%1000 == 0 {
+			t.Logf("%d seeds", played)
+		}
 		seed++
 		return seed - 1, seed-first <= uint64(n) && failures < 3
 	}
@@ -63,7 +67,11 @@ func TestSeeds(t *testing.T) {
 			t.Parallel()
 			for seed, more := take(); more; seed, more = take() {
 				s := Generate(seed)
+				slow := time.AfterFunc(2*time.Minute, func() {
+					fmt.Fprintf(os.Stderr, "seed %d takes long: if nothing comes of it, it hangs outside of virtual time\n", seed)
+				})
 				o := Play(t, s, Options{})
+				slow.Stop()
 				covered.merge(o.Covered)
 				if o.Failure != nil {
 					t.Error(found(t, s, o))

@@ -25,6 +25,7 @@ type Script struct {
 	Upto     int64         // rows of each partition that the source has by now
 	Age      time.Duration // Options.StreamAge
 	Rests    []int64       // rows before which the source falls silent until the stream was replaced
+	Retire   bool          // offer nothing: the partitions are finished for good
 	Kill     Point         // where a child dies
 
 	Window  int           // Options.WindowRequests; 0: 4
@@ -32,6 +33,12 @@ type Script struct {
 	Limit   time.Duration // of a child's run; 0: 30 s, far more than a short one needs
 	Full    Point         // from when on the disk of a child's ledger is full
 	Record  string        // file to which commits are recorded, for a Witness; "": none
+
+	// Resolve first takes back the halts of partitions (H2), as an operator does who has
+	// looked. Words has what he says of those that are in doubt: the rows of the stream that
+	// have landed; nothing: no word.
+	Resolve bool
+	Words   map[string]int64
 
 	// Pushy offers some batches where they must be refused, before they are offered
 	// properly: out of order, or with no time to wait for room.
@@ -58,8 +65,15 @@ func (s Script) Run(ctx context.Context, opts []option.ClientOption, tell func(N
 		fail("", err)
 		return failed
 	}
+	kill := &trigger{at: s.Kill, pull: dieHere}
+	if s.Resolve {
+		if err := s.resolve(led, kill); err != nil {
+			fail("", fmt.Errorf("%w; close: %v", err, led.Close()))
+			return failed
+		}
+	}
 	rotated := newRotations(s.Names())
-	w, err := committed.Open(ctx, led, s.options(opts, rotated, tell))
+	w, err := committed.Open(ctx, led, s.options(opts, kill, rotated, tell))
 	if err != nil {
 		fail("", fmt.Errorf("%w; close: %v", err, led.Close()))
 		return failed
@@ -104,8 +118,8 @@ func (s Script) openLedger() (*ledger.Ledger, error) {
 	return led, err
 }
 
-func (s Script) options(opts []option.ClientOption, rotated *rotations, tell func(Note)) committed.Options {
-	kill, full := trigger{at: s.Kill, pull: dieHere}, trigger{at: s.Full, pull: func() { fillDisk(s.Ledger) }}
+func (s Script) options(opts []option.ClientOption, kill *trigger, rotated *rotations, tell func(Note)) committed.Options {
+	full := trigger{at: s.Full, pull: func() { fillDisk(s.Ledger) }}
 	settlers := map[string]*settler{}
 	for _, p := range s.Names() {
 		settlers[p] = &settler{sent: map[int64]bool{}}

@@ -27,6 +27,9 @@ type pending struct {
 
 // run offers the rest of the source and waits until it has landed.
 func (w *writing) run(ctx context.Context) error {
+	if w.script.Retire {
+		return w.p.Retire(ctx)
+	}
 	at, err := RowsAt(w.p.Position())
 	if err != nil {
 		return err

@@ -11,16 +11,20 @@ import (
 	"github.com/eowriter/eowriter/ledger"
 )
 
-// doubt is something about a partition that a person may want to know, and what to do about it.
+// doubt is something that a person may want to know, and what to do about it.
 type doubt struct {
-	Partition string `json:"partition"`
-	Table     string `json:"table"`
+	Partition string `json:"partition,omitempty"` // empty: it is about the ledger
+	Table     string `json:"table,omitempty"`
 	What      string `json:"what"`
 	Do        string `json:"do"`
 }
 
 func (d *doubt) String() string {
-	return fmt.Sprintf("%s of %s: %s\n  %s", source.Printable(d.Partition), d.Table, source.Printable(d.What), source.Printable(d.Do))
+	about := "this ledger"
+	if d.Partition != "" {
+		about = source.Printable(d.Partition) + " of " + d.Table
+	}
+	return fmt.Sprintf("%s: %s\n  %s", about, source.Printable(d.What), source.Printable(d.Do))
 }
 
 func printDoubts(out io.Writer, doubts []doubt) error {
@@ -32,8 +36,20 @@ func printDoubts(out io.Writer, doubts []doubt) error {
 	return nil
 }
 
-// doubtsOf are those about all partitions of a ledger.
+// movedDoubts are those about a ledger that is not where, or not as, it was left.
+func movedDoubts(led *ledger.Ledger) []doubt {
+	if !led.Moved() {
+		return nil
+	}
+	return []doubt{{
+		What: "it was moved, copied or restored: the next start takes each stream over, if what it holds is what the ledger says",
+		Do:   "see that no other copy is in use, then start the writer; if this is an older copy, see docs/operating.md first",
+	}}
+}
+
+// doubtsOf are those about a ledger and all its partitions.
 func doubtsOf(led *ledger.Ledger) (all []doubt, err error) {
+	all = movedDoubts(led)
 	parts, err := led.Partitions()
 	if err != nil {
 		return nil, err
@@ -74,9 +90,9 @@ func doubtsAbout(led *ledger.Ledger, p *ledger.Partition, open []ledger.Intent) 
 			say(start, "batch %d is to be skipped (%s): the next start makes dead letters of its rows, unless they have landed", b.number, b.skip)
 		}
 	}
-	if led.Moved() || p.Owner != led.Identity() {
-		say("see that no other copy is in use, then "+start+"; if this is an older copy, see docs/operating.md first",
-			"the ledger was moved, copied or restored: the next start takes the stream over, if what it holds is what the ledger says")
+	if p.Owner != led.Identity() {
+		say("see that no other copy of the ledger is in use, then "+start,
+			"the ledger was moved, copied or restored since: the next start takes the stream over, if what it holds is what the ledger says")
 	}
 	if s := p.Seal; s != nil && p.Halt == nil {
 		say(start+": it finishes that", "its stream is being replaced (%s)", s.Reason)

@@ -219,6 +219,8 @@ func verified(led *ledger.Ledger, v *committed.Verification) verifiedView {
 	case v.Verdict == recovery.InDoubt && p.Resolution != nil:
 		view.Stops = false
 		view.What = "the stream is gone; a start goes by what a person said has landed"
+	case v.Verdict == recovery.Acked && p.Seal != nil:
+		view.What += fmt.Sprintf("; the stream is being replaced (%s): a start finishes that, and its final count decides", p.Seal.Reason)
 	case v.Verdict == recovery.Acked && suspicious(led, p):
 		view.What += "; the ledger was moved, copied or restored: a start takes the stream over"
 	}

@@ -18,6 +18,7 @@ type ledgerView struct {
 	ID         string          `json:"id"`
 	Moved      bool            `json:"moved"` // it is not where, or not as, it was left
 	Size       sizeView        `json:"size"`
+	Doubts     []doubt         `json:"doubts,omitempty"` // about the ledger; partitions have their own
 	Partitions []partitionView `json:"partitions"`
 }
 
@@ -88,7 +89,7 @@ func describeLedger(led *ledger.Ledger, name string) (*ledgerView, error) {
 	if err != nil {
 		return nil, err
 	}
-	view := &ledgerView{Ledger: led.Path(), ID: led.ID(), Moved: led.Moved(), Size: viewSize(size), Partitions: []partitionView{}}
+	view := &ledgerView{Ledger: led.Path(), ID: led.ID(), Moved: led.Moved(), Size: viewSize(size), Doubts: movedDoubts(led), Partitions: []partitionView{}}
 	for _, p := range parts {
 		if name != "" && !named(p, name) {
 			continue
@@ -186,7 +187,8 @@ func (l *ledgerView) print(out io.Writer) error {
 	return printDoubts(out, l.doubts())
 }
 
-func (l *ledgerView) doubts() (all []doubt) {
+func (l *ledgerView) doubts() []doubt {
+	all := l.Doubts
 	for i := range l.Partitions {
 		all = append(all, l.Partitions[i].Doubts...)
 	}

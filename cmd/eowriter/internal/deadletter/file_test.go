@@ -152,6 +152,22 @@ func TestFileAfterAFailedWrite(t *testing.T) {
 	require.Len(t, read(t, path), 2)
 }
 
+// Letters that are in the page cache alone must not be forgotten by the ledger. The device here takes whatever is
+// written, and can't sync.
+func TestFileThatCanNotBeSynced(t *testing.T) {
+	f, err := OpenFile(filepath.Join(t.TempDir(), "dead"), "l")
+	require.NoError(t, err)
+	require.NoError(t, f.Close())
+	f.f, err = os.OpenFile(os.DevNull, os.O_WRONLY, 0)
+	require.NoError(t, err)
+	defer f.Close()
+	if f.f.Sync() == nil {
+		t.Skip("this system can sync " + os.DevNull)
+	}
+	require.ErrorContains(t, f.Put(context.Background(), letters(1, 1, 1)), "sync the dead letters")
+	require.Error(t, f.Put(context.Background(), letters(1, 1, 1)), "it may not be there")
+}
+
 // Lines longer than the reader's buffer are letters like others.
 func TestFileWithALongLetter(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "dead")

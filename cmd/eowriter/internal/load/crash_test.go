@@ -135,6 +135,12 @@ func (c child) toTheEnd(t *testing.T, s *emulator.Server, stdin []byte) []deadle
 		again.Step, again.Nth = "", nth
 		again.run(t, stdin)
 	}
+	return c.finish(t, s, stdin)
+}
+
+// finish runs the load, which ends, and once more, which finds nothing to do, and returns the letters.
+func (c child) finish(t *testing.T, s *emulator.Server, stdin []byte) []deadletter.Record {
+	t.Helper()
 	c.Nth = 0
 	r, killed := c.run(t, stdin)
 	require.False(t, killed)

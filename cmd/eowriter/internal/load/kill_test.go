@@ -30,9 +30,7 @@ func TestKillWithDeadLetters(t *testing.T) {
 	}
 	for _, toTable := range []bool{false, true} {
 		all := points
-		steps := []deadletter.Step{deadletter.D1, deadletter.D2, deadletter.D3, deadletter.D4}
 		if toTable {
-			steps = []deadletter.Step{deadletter.D1, deadletter.D4} // between them it is a batch
 			for _, c := range points {
 				if c.Step[0] != 'R' {
 					c.Step = "letters' " + c.Step
@@ -40,7 +38,7 @@ func TestKillWithDeadLetters(t *testing.T) {
 				}
 			}
 		}
-		for _, step := range steps {
+		for _, step := range deliverySteps(toTable) {
 			all = append(slices.Clip(all), child{Step: string(step), Done: true, Nth: 1}, child{Step: string(step), Done: true, Nth: 3})
 		}
 		for _, c := range all {
@@ -53,25 +51,65 @@ func TestKillWithDeadLetters(t *testing.T) {
 }
 
 func testKill(t *testing.T, c child, toTable bool) {
+	s, c, stdin := withDeadLetters(t, c, toTable)
+	requireAllOnce(t, s, c.toTheEnd(t, s, stdin))
+}
+
+// A writer that is killed at its first delivery each time it starts must get on, and deliver each letter once. At each
+// step of a letter writers are killed at least twenty times.
+func TestKillAtEachDelivery(t *testing.T) {
+	for _, toTable := range []bool{false, true} {
+		for _, step := range deliverySteps(toTable) {
+			t.Run(fmt.Sprintf("table %v, %s", toTable, step), func(t *testing.T) {
+				t.Parallel()
+				for kills := 0; kills < 20; {
+					s, c, stdin := withDeadLetters(t, child{Step: string(step), Done: true, Nth: 1}, toTable)
+					for range 8 {
+						_, killed := c.run(t, stdin)
+						if !killed {
+							break
+						}
+						kills++
+					}
+					requireAllOnce(t, s, c.finish(t, s, stdin))
+				}
+			})
+		}
+	}
+}
+
+// deliverySteps are those of a letter.
+func deliverySteps(toTable bool) []deadletter.Step {
+	if toTable {
+		return []deadletter.Step{deadletter.D1, deadletter.D4} // between them it is a batch
+	}
+	return []deadletter.Step{deadletter.D1, deadletter.D2, deadletter.D3, deadletter.D4}
+}
+
+// withDeadLetters returns a load of a file and of standard input, rows of which are refused.
+func withDeadLetters(t *testing.T, c child, toTable bool) (s *emulator.Server, _ child, stdin []byte) {
 	narrow, err := rows.ParseSchema([]byte(`[{"name": "n", "type": "INTEGER"}, {"name": "s", "type": "STRING", "maxLength": 3}]`))
 	require.NoError(t, err)
 	dead, err := rows.ParseSchema([]byte(deadletter.Schema))
 	require.NoError(t, err)
-	s, err := emulator.Start(emulator.Options{Tables: map[string]*storagepb.TableSchema{table: narrow, deadTable: dead}})
+	s, err = emulator.Start(emulator.Options{Tables: map[string]*storagepb.TableSchema{table: narrow, deadTable: dead}})
 	require.NoError(t, err)
-	defer s.Close()
+	t.Cleanup(func() { s.Close() })
 	dir := t.TempDir()
 	file := filepath.Join(dir, "a")
 	require.NoError(t, os.WriteFile(file, dirty(0, 120), 0o600))
-	stdin := dirty(1000, 60)
 	c.Addr, c.Ledger, c.Files = s.Addr(), filepath.Join(dir, "ledger"), []string{file, source.Stdin}
 	if toTable {
 		c.Table = deadTable
 	} else {
 		c.File = filepath.Join(dir, "dead")
 	}
+	return s, c, dirty(1000, 60)
+}
 
-	letters := c.toTheEnd(t, s, stdin)
+// requireAllOnce compares the table and the letters with what withDeadLetters has loaded.
+func requireAllOnce(t *testing.T, s *emulator.Server, letters []deadletter.Record) {
+	t.Helper()
 	requireEachOnce(t, s, letters, func(i int) string {
 		switch {
 		case i%7 == 3:
