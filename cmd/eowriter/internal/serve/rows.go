@@ -116,21 +116,23 @@ func (h *rowsHandler) append(r *http.Request, key ledger.Key) (*eowriterv1.Appen
 	return pending.Wait(r.Context(), ack)
 }
 
+// parameters are those of the query, with their headers.
+var parameters = map[string]string{"expect": "Eowriter-Expect", "position": "Eowriter-Position", "ack": "Eowriter-Ack", "bad-rows": "Eowriter-Bad-Rows"}
+
 // parseParameters reads what is beside the rows.
 func parseParameters(r *http.Request) (a ingest.Append, ack eowriterv1.Acknowledge, err error) {
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
 		return a, ack, invalid(fmt.Errorf("query: %w", err))
 	}
-	known := map[string]string{"expect": "Eowriter-Expect", "position": "Eowriter-Position", "ack": "Eowriter-Ack", "bad-rows": "Eowriter-Bad-Rows"}
 	value := map[string]string{}
 	for name, values := range query {
-		if _, ok := known[name]; !ok || len(values) != 1 {
+		if _, ok := parameters[name]; !ok || len(values) != 1 {
 			return a, ack, invalid(fmt.Errorf("query: parameter %.100q is not known, or given twice", name))
 		}
 		value[name] = values[0]
 	}
-	for name, header := range known {
+	for name, header := range parameters {
 		values := r.Header.Values(header)
 		if _, both := value[name]; len(values) > 1 || len(values) == 1 && both {
 			return a, ack, invalid(fmt.Errorf("%s is given twice", header))

@@ -103,7 +103,7 @@ var streams = map[string]bool{eowriterv1connect.WriterAppendStreamProcedure: tru
 // bounded gives bodies of requests that are no streams so long to arrive.
 func bounded(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !streams[r.URL.Path] {
+		if !streams[r.URL.Path] && r.Body != http.NoBody {
 			c := http.NewResponseController(w)
 			if err := c.SetReadDeadline(time.Now().Add(bodyTimeout)); err == nil {
 				r.Body = &deadlined{r.Body, c}
