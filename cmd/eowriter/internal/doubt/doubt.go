@@ -4,6 +4,7 @@
 package doubt
 
 import (
+	"context"
 	"errors"
 	"sync"
 	"time"
@@ -41,8 +42,7 @@ func Of(err error) (d Doubt, curable bool) {
 
 // Asking is when the service was asked for a table's schema, and about what. Safe for concurrent use.
 type Asking struct {
-	// One is held by whoever asks: others wait for what it learns. It comes before all other locks.
-	One sync.Mutex
+	turn chan struct{} // of 1: who asks
 
 	mu      sync.Mutex // guards what follows
 	about   map[Doubt]time.Time
@@ -51,7 +51,18 @@ type Asking struct {
 
 // New returns an Asking that was never asked.
 func New() *Asking {
-	return &Asking{about: map[Doubt]time.Time{}, limiter: rate.NewLimiter(every, burst)}
+	return &Asking{turn: make(chan struct{}, 1), about: map[Doubt]time.Time{}, limiter: rate.NewLimiter(every, burst)}
+}
+
+// Begin is called before the service is asked, and end when it has answered: others who want to ask wait in between, for what
+// it says, and look again whether there is still reason to. It returns ctx's error if ctx ends first.
+func (a *Asking) Begin(ctx context.Context) (end func(), err error) {
+	select {
+	case a.turn <- struct{}{}:
+		return func() { <-a.turn }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
 
 // Worth says whether to ask about d now.

@@ -62,11 +62,27 @@ func (i *Ingest) accept(ctx context.Context, a *Append) (*Pending, error) {
 	if err != nil {
 		return nil, err
 	}
+	pending, err := p.accept(ctx, a)
+	if err != nil {
+		p.tidy()
+	}
+	return pending, err
+}
+
+func (p *partition) accept(ctx context.Context, a *Append) (*Pending, error) {
 	m := a.mark()
-	if known, err := p.known(&m, len(a.Rows)); known != nil || err != nil {
+	known, err := p.known(&m, len(a.Rows))
+	if tellsPosition(err) {
+		// What the partition is at may not be durable, or be lost again: the producer is told when that is known.
+		if err := p.settle(ctx); err != nil {
+			return nil, err
+		}
+		known, err = p.known(&m, len(a.Rows))
+	}
+	if known != nil || err != nil {
 		return known, err
 	}
-	if err := i.take(ctx, p, a); err != nil {
+	if err := p.take(ctx, a); err != nil {
 		return nil, err
 	}
 	e := &entry{mark: m, room: a.Room, offered: make(chan struct{}), done: make(chan struct{})}
@@ -74,6 +90,15 @@ func (i *Ingest) accept(ctx context.Context, a *Append) (*Pending, error) {
 		return nil, err
 	}
 	return p.enqueue(e, len(a.Rows))
+}
+
+// tidy lets go of a partition that nobody has begun to open.
+func (p *partition) tidy() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.state == eowriterv1.State_STATE_NEW && !p.gone {
+		p.i.forget(p)
+	}
 }
 
 // check refuses what can't be meant.
@@ -117,6 +142,9 @@ func badName(name string) string {
 func (p *partition) known(m *mark, rows int) (*Pending, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.settling {
+		return nil, p.refusal()
+	}
 	e, landed, err := p.judge(m)
 	switch {
 	case err != nil:
@@ -133,6 +161,9 @@ func (p *partition) known(m *mark, rows int) (*Pending, error) {
 func (p *partition) enqueue(e *entry, rows int) (*Pending, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.settling {
+		return nil, p.refusal()
+	}
 	again, landed, err := p.judge(&e.mark)
 	switch {
 	case err != nil:

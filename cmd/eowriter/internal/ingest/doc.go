@@ -11,6 +11,8 @@
 // queue, several appends in one if they come fast, and ends when there is nothing to do. Ingest.Close waits for all of
 // them.
 //
+// Producers are told no position that is not durable: what is only queued may be lost yet (settle).
+//
 // What a partition remembers of its appends is what the ledger remembers: those that are open, and those of the last batch
 // that landed. So a repeated request gets the same answer before and after a restart.
 //

@@ -12,6 +12,7 @@ import (
 	"github.com/eowriter/eowriter/committed"
 	"github.com/eowriter/eowriter/committed/rows"
 	"github.com/eowriter/eowriter/ledger"
+	"google.golang.org/protobuf/encoding/protowire"
 )
 
 const (
@@ -83,8 +84,16 @@ func (e *entry) fromJSON(enc *encoding, objects [][]byte) (bad []refusal) {
 		e.encoded[n] = buf[start:end:end]
 		start = end
 	}
-	e.bytes = int64(len(buf))
+	e.bytes = requestBytes(e.encoded)
 	return bad
+}
+
+// requestBytes is what rows take in a request.
+func requestBytes(rows [][]byte) (n int64) {
+	for _, row := range rows {
+		n += 1 + int64(protowire.SizeBytes(len(row)))
+	}
+	return n
 }
 
 // refusalOf is path and reason of the encoder's refusal, without the value.
@@ -160,23 +169,24 @@ func (p *partition) ask(ctx context.Context, cp *committed.Partition, enc *encod
 	if t.newest() == enc && len(t.worth(bad)) == 0 {
 		return false, nil
 	}
-	t.asking.One.Lock()
-	defer t.asking.One.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, askWait)
+	defer cancel()
+	end, err := t.asking.Begin(ctx)
+	if err != nil {
+		return false, unasked(err)
+	}
+	defer end()
 	if newest := t.newest(); newest != enc && newest != nil {
-		p.use(newest, newest.schema)
+		p.use(newest, nil)
 		return true, nil // another append was told
 	}
 	doubts := t.worth(bad)
 	if len(doubts) == 0 {
 		return false, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, askWait)
-	defer cancel()
 	s, err := cp.Refresh(ctx)
 	if err != nil {
-		e := refuse(eowriterv1.Reason_REASON_UNAVAILABLE, "rows don't fit the table as it is known, and BigQuery can't be asked whether it has changed: %v; nothing was accepted", err)
-		e.RetryAfter, e.Err = soon, err
-		return false, e
+		return false, unasked(err)
 	}
 	next, err := t.encodingOf(s)
 	if err != nil {
@@ -187,6 +197,13 @@ func (p *partition) ask(ctx context.Context, cp *committed.Partition, enc *encod
 	}
 	p.use(next, s)
 	return next != enc, nil
+}
+
+// unasked is for rows that may be bad, or not.
+func unasked(cause error) *Error {
+	e := refuse(eowriterv1.Reason_REASON_UNAVAILABLE, "rows don't fit the table as it is known, and BigQuery can't be asked whether it has changed: %v; nothing was accepted", cause)
+	e.RetryAfter, e.Err = soon, cause
+	return e
 }
 
 // worth returns what the bad rows give reason to ask the service about.
@@ -201,9 +218,12 @@ func (t *table) worth(bad []refusal) (doubts []doubt.Doubt) {
 	return doubts
 }
 
-// use takes an encoding for the rows from here on.
+// use takes an encoding for the rows from here on: that of s, if the partition itself has learnt of it.
 func (p *partition) use(e *encoding, s *committed.Schema) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.encoding, p.seen = e, s
+	p.encoding = e
+	if s != nil {
+		p.seen = s
+	}
 }

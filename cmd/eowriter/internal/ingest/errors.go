@@ -56,6 +56,9 @@ func busy(format string, args ...any) *Error {
 // errStopped is what Ingest.Close ends everything with.
 var errStopped = errors.New("the sidecar is being stopped")
 
+// errBefore is what appends are refused with that were queued behind one that was refused.
+var errBefore = errors.New("an append before this one was refused")
+
 // stopping is what everything is refused with once Close was called.
 func stopping() *Error {
 	e := refuse(eowriterv1.Reason_REASON_UNAVAILABLE, "the sidecar is being stopped; nothing was accepted")
@@ -84,10 +87,18 @@ func why(err error) *Error {
 	switch {
 	case isHalted(err):
 		e.Reason = eowriterv1.Reason_REASON_HALTED
+	case errors.Is(err, committed.ErrTooLarge):
+		e.Reason = eowriterv1.Reason_REASON_TOO_LARGE
 	case !errors.As(err, &stopped) && retry.FromError(err, nil).Code == codes.NotFound:
 		e.Reason = eowriterv1.Reason_REASON_NO_TABLE
 	}
 	return e
+}
+
+// tellsPosition says that an error says where the partition is.
+func tellsPosition(err error) bool {
+	var refused *Error
+	return errors.As(err, &refused) && (refused.Reason == eowriterv1.Reason_REASON_POSITION || refused.Reason == eowriterv1.Reason_REASON_CONFLICT)
 }
 
 // gaveUp is for a caller that did not wait.

@@ -73,13 +73,13 @@ func (i *Ingest) find(key ledger.Key, make bool) (*partition, error) {
 	return p, nil
 }
 
-// forget lets go of a partition that came to nothing.
+// forget lets go of a partition that came to nothing: nobody's typing errors may fill the memory. p.mu is held.
 func (i *Ingest) forget(p *partition) {
+	p.gone = true
 	i.mu.Lock()
-	defer i.mu.Unlock()
-	if i.partitions[p.key] == p {
-		delete(i.partitions, p.key)
-	}
+	delete(i.partitions, p.key)
+	i.mu.Unlock()
+	i.tables.tidy(p.key.Table)
 }
 
 // spawn runs f in a goroutine that Close waits for, unless that has begun to wait.

@@ -169,7 +169,7 @@ func (e *entry) fromMessages(enc *encoding, a *Append, defaults bool) (bad []ref
 			continue
 		}
 		e.encoded = append(e.encoded, slices.Clone(row))
-		e.bytes += int64(len(row))
 	}
+	e.bytes = requestBytes(e.encoded)
 	return bad, nil
 }

@@ -117,7 +117,12 @@ func (p *partition) took(b *batch, content committed.Batch, r *committed.Result,
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if err != nil {
-		p.failQueued(notAccepted(err))
+		for _, e := range b.entries {
+			e.fail(notAccepted(err))
+		}
+		p.entries = slices.Delete(p.entries, len(p.entries)-p.queued, len(p.entries)-p.queued+len(b.entries))
+		p.queued -= len(b.entries)
+		p.failQueued(notAccepted(errBefore))
 		return
 	}
 	p.queued -= len(b.entries)

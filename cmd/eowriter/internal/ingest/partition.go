@@ -20,13 +20,16 @@ type partition struct {
 
 	mu       sync.Mutex // guards what follows
 	state    eowriterv1.State
+	gone     bool          // it came to nothing, and another one may have its name
 	changed  chan struct{} // closed when state changes; nil: nobody waits
 	failure  *Error        // why it is WAITING or HALTED
 	retryAt  time.Time     // when it is opened again
+	settling bool          // it has stopped, and what the ledger has of it isn't read yet: nothing is said of positions
 	position []byte        // after the last append that was accepted
 	entries  []*entry      // accepted and not landed, in order; the last queued of them are not offered
 	queued   int
 	last     []mark // the appends with positions of the last batch that landed
+	landedAt []byte // the position that they reached
 
 	// While it is open.
 	cp       *committed.Partition
@@ -73,8 +76,8 @@ func (p *partition) read() (r recorded, err error) {
 
 // adopt takes up the partition, which isn't open at the writer, as the ledger has it; p.mu is held, unless nobody else knows it yet.
 func (p *partition) adopt(r recorded) {
-	p.entries, p.open, p.queued, p.last = nil, nil, 0, nil
-	p.position = r.part.Position
+	p.entries, p.open, p.queued, p.last, p.settling = nil, nil, 0, nil, false
+	p.position, p.landedAt = r.part.Position, r.part.Position
 	if last := r.part.Last; last != nil {
 		p.last = positioned(marksOf(last.Before, last.After, last.Digest, last.Parts))
 	}
@@ -167,6 +170,9 @@ func (p *partition) look() (*committed.Partition, *encoding, <-chan struct{}, er
 		p.follow()
 		return p.cp, p.encoding, nil, nil
 	case eowriterv1.State_STATE_NEW, eowriterv1.State_STATE_IDLE:
+		if p.gone {
+			return nil, nil, nil, p.refusal()
+		}
 		if !p.start() {
 			return nil, nil, nil, stopping()
 		}
@@ -174,10 +180,15 @@ func (p *partition) look() (*committed.Partition, *encoding, <-chan struct{}, er
 	default:
 		return nil, nil, nil, p.refusal()
 	}
+	return nil, nil, p.awaitChange(), nil
+}
+
+// awaitChange returns a channel that is closed when the state changes; p.mu is held.
+func (p *partition) awaitChange() <-chan struct{} {
 	if p.changed == nil {
 		p.changed = make(chan struct{})
 	}
-	return nil, nil, p.changed, nil
+	return p.changed
 }
 
 // follow takes over the table's schema if it has changed; p.mu is held.

@@ -27,10 +27,8 @@ func (w *Pending) Wait(ctx context.Context, ack eowriterv1.Acknowledge) (*eowrit
 		if e.stored {
 			return w.response(e.after, ack), nil
 		}
-		select {
-		case <-e.offered:
-		case <-ctx.Done():
-			return nil, gaveUp(ctx)
+		if err := await(ctx, e.offered); err != nil {
+			return nil, err
 		}
 		if e.result == nil {
 			return nil, e.err
@@ -39,15 +37,28 @@ func (w *Pending) Wait(ctx context.Context, ack eowriterv1.Acknowledge) (*eowrit
 			return w.response(e.after, ack), nil
 		}
 	}
-	select {
-	case <-e.done:
-	case <-ctx.Done():
-		return nil, gaveUp(ctx)
+	if err := await(ctx, e.done); err != nil {
+		return nil, err
 	}
 	if e.err != nil {
 		return nil, e.err
 	}
 	return w.response(e.after, eowriterv1.Acknowledge_ACKNOWLEDGE_LANDED), nil
+}
+
+// await waits for what c says. When that is known already, it doesn't matter that ctx has ended.
+func await(ctx context.Context, c <-chan struct{}) error {
+	select {
+	case <-c:
+		return nil
+	default:
+	}
+	select {
+	case <-c:
+		return nil
+	case <-ctx.Done():
+		return gaveUp(ctx)
+	}
 }
 
 func (w *Pending) response(position []byte, ack eowriterv1.Acknowledge) *eowriterv1.AppendResponse {

@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"bytes"
+	"context"
 	"time"
 
 	eowriterv1 "github.com/eowriter/eowriter/cmd/eowriter/api/eowriter/v1"
@@ -61,9 +62,71 @@ func (p *partition) judge(m *mark) (e *entry, landed *mark, err error) {
 			return nil, l, p.sameRows(l, m)
 		}
 	}
-	wrong := refuse(eowriterv1.Reason_REASON_POSITION, "the partition is at position %q, not at %q; nothing was accepted", p.position, m.before)
-	wrong.Position = text(p.position)
+	at := p.durable()
+	wrong := refuse(eowriterv1.Reason_REASON_POSITION, "the partition is at position %q, not at %q; nothing was accepted", at, m.before)
+	wrong.Position = text(at)
 	return nil, nil, wrong
+}
+
+// durable is the position that the ledger has; p.mu is held. Producers are told no other: what comes after it may be lost yet.
+func (p *partition) durable() []byte {
+	for n := len(p.entries) - 1; n >= 0; n-- {
+		if e := p.entries[n]; e.after != nil && e.isStored() {
+			return e.after
+		}
+	}
+	return p.landedAt
+}
+
+// isStored says that the ledger has the append; partition.mu is held.
+func (e *entry) isStored() bool {
+	return e.stored || e.result != nil && e.result.Stored(over) == nil
+}
+
+// over is a context that has ended, for questions that must not wait.
+var over = func() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
+}()
+
+// settle waits until everything that was accepted before the call is durable, or is known to be lost.
+func (p *partition) settle(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, p.i.opt.OpenWait, p.unsettled())
+	defer cancel()
+	for {
+		p.mu.Lock()
+		if n := len(p.entries); !p.settling && (n == 0 || p.entries[n-1].isStored()) {
+			p.mu.Unlock()
+			return nil
+		}
+		var newest <-chan struct{}
+		var result *committed.Result
+		if n := len(p.entries); n > 0 && !p.settling {
+			newest, result = p.entries[n-1].offered, p.entries[n-1].result
+		}
+		changed := p.awaitChange()
+		p.mu.Unlock()
+		if result != nil {
+			if result.Stored(ctx) == nil {
+				return nil
+			}
+			newest = nil
+		}
+		select {
+		case <-newest:
+		case <-changed:
+		case <-ctx.Done():
+			return gaveUp(ctx)
+		}
+	}
+}
+
+// unsettled is for those who can't be told where the partition is.
+func (p *partition) unsettled() error {
+	e := refuse(eowriterv1.Reason_REASON_UNAVAILABLE, "where partition %q is can't be said now: rows that were accepted are not durable yet", p.key.Name)
+	e.RetryAfter = soon
+	return e
 }
 
 func (m *mark) samePositions(other *mark) bool {
@@ -77,7 +140,7 @@ func (p *partition) sameRows(before, again *mark) error {
 	wrong := refuse(eowriterv1.Reason_REASON_CONFLICT,
 		"an append from position %q to %q was accepted before and had other rows: somebody else writes to this partition, or these are not the same rows again; nothing was accepted",
 		again.before, again.after)
-	wrong.Position = text(p.position)
+	wrong.Position = text(p.durable())
 	return wrong
 }
 

@@ -117,15 +117,13 @@ func (m *ingestMachine) sync(t *rapid.T, p *producer, err error) {
 
 // resume goes on where the partition is: what it has not is lost, and none of that was safe.
 func (m *ingestMachine) resume(t *rapid.T, p *producer) {
-	var state *eowriterv1.Partition
-	until(t, "the partition to work", func() bool {
-		state = m.state(p.name)
-		return state.State != eowriterv1.State_STATE_OPENING && state.State != eowriterv1.State_STATE_WAITING
-	})
+	state, err := m.in.Ask(ctx(), testKey(p.name))
+	require.NoError(t, err)
 	has := slices.IndexFunc(p.chain, func(s sent) bool { return s.Position == state.Position }) + 1
 	require.True(t, has > 0 || state.Position == "", "position %q is none of ours", state.Position)
 	require.GreaterOrEqual(t, has, p.safe, "what was acknowledged is lost")
 	p.chain, p.waiting = p.chain[:has], nil
+	p.safe = has // what is told is durable
 }
 
 // wait waits for the last append, and so for all.
@@ -202,6 +200,7 @@ func (m *ingestMachine) told(t *rapid.T, p *producer, err error, n int, reason e
 	var refused *Error
 	require.ErrorAs(t, err, &refused)
 	if refused.Reason == reason && refused.Position == p.position() {
+		p.safe = len(p.chain)
 		require.True(t, reason == eowriterv1.Reason_REASON_CONFLICT || n < len(p.chain)-1, "the newest append is not known any more")
 		return
 	}

@@ -88,22 +88,23 @@ func (r *Room) assign(s *share, n int64) (ok bool, freed <-chan struct{}) {
 const perRow = 32
 
 // take gives the append's room to the partition. Patient appends wait for it.
-func (i *Ingest) take(ctx context.Context, p *partition, a *Append) error {
+func (p *partition) take(ctx context.Context, a *Append) error {
+	opt := &p.i.opt
 	n := a.size() + perRow*int64(len(a.Rows))
 	for {
 		ok, freed := a.Room.assign(&p.share, n)
 		switch {
 		case ok:
 			return nil
-		case n > min(i.opt.PartitionBytes, i.opt.TotalBytes):
+		case n > min(opt.PartitionBytes, opt.TotalBytes):
 			return refuse(eowriterv1.Reason_REASON_TOO_LARGE, "the append takes %d bytes of memory, and partitions have %d: make smaller appends",
-				n, min(i.opt.PartitionBytes, i.opt.TotalBytes))
+				n, min(opt.PartitionBytes, opt.TotalBytes))
 		case !a.Patient:
 			return busy("no room: rows come faster than they land; nothing was accepted")
 		}
 		select {
 		case <-freed:
-		case <-i.ctx.Done():
+		case <-p.i.ctx.Done():
 			return stopping()
 		case <-ctx.Done():
 			return gaveUp(ctx)

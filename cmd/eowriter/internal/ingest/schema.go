@@ -58,6 +58,15 @@ func (t *tables) of(name string) *table {
 	return one
 }
 
+// tidy forgets a table that nothing is known of.
+func (t *tables) tidy(name string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if one := t.byName[name]; one != nil && one.newest() == nil {
+		delete(t.byName, name)
+	}
+}
+
 // first returns the newest encoding that is known. If there is none it asks the service, for as long as that is not
 // available.
 func (t *table) first(ctx context.Context) (*encoding, error) {

@@ -27,6 +27,16 @@ func (i *Ingest) Partition(key ledger.Key) (*eowriterv1.Partition, error) {
 	return stateOf(&part, p), err
 }
 
+// Ask is Partition for a producer that goes on at the position: it waits until what was accepted before the call is durable.
+func (i *Ingest) Ask(ctx context.Context, key ledger.Key) (*eowriterv1.Partition, error) {
+	if p, _ := i.find(key, false); p != nil {
+		if err := p.settle(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return i.Partition(key)
+}
+
 // Partitions returns the state of all partitions, or of those of a table, projects/P/datasets/D/tables/T, ordered by table and name.
 func (i *Ingest) Partitions(table string) ([]*eowriterv1.Partition, error) {
 	recorded, err := i.led.Partitions()
@@ -80,7 +90,10 @@ func stateOf(part *ledger.Partition, p *partition) *eowriterv1.Partition {
 func (p *partition) describe(s *eowriterv1.Partition) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	s.State, s.Position = p.state, text(p.position)
+	s.State = p.state
+	if !p.settling {
+		s.Position, s.LandedPosition = text(p.durable()), text(p.landedAt)
+	}
 	s.QueuedAppends, s.OpenAppends = int32(p.queued), int32(len(p.entries)-p.queued)
 	if len(p.entries) > 0 {
 		s.Oldest = timeOf(p.entries[0].since)

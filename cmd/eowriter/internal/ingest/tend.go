@@ -117,7 +117,7 @@ func (p *partition) landed() {
 			close(e.done)
 		}
 		if marks = positioned(marks); len(marks) > 0 {
-			p.last = marks
+			p.last, p.landedAt = marks, marks[len(marks)-1].after
 		}
 		p.open[0] = nil
 		p.open = p.open[1:]
@@ -130,6 +130,7 @@ func (p *partition) landed() {
 // closed closes the partition at the writer, and returns why.
 func (p *partition) closed(cp *committed.Partition, why error) error {
 	p.mu.Lock()
+	p.settling = true
 	p.set(eowriterv1.State_STATE_OPENING) // nothing is accepted until it is known what the ledger has
 	end := p.offerEnd
 	p.mu.Unlock()
@@ -185,7 +186,7 @@ func notAccepted(cause error) error {
 	}
 	e := why(cause)
 	e.Message = "nothing was accepted: " + e.Message
-	if e.Reason != eowriterv1.Reason_REASON_HALTED {
+	if e.Reason == eowriterv1.Reason_REASON_UNAVAILABLE {
 		e.RetryAfter = soon
 	}
 	return e
@@ -239,7 +240,7 @@ func (p *partition) pause(ctx context.Context) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if err != nil {
-		p.i.forget(p)
+		p.i.forget(p) // the ledger doesn't know it
 		return false
 	}
 	p.set(eowriterv1.State_STATE_OPENING)

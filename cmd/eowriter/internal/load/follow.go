@@ -51,8 +51,11 @@ func (f *file) doubted(refused error) bool {
 func (f *file) ask(ctx context.Context, refused error) error {
 	e := f.l.encodings
 	d, _ := doubt.Of(refused)
-	e.asking.One.Lock()
-	defer e.asking.One.Unlock()
+	end, err := e.asking.Begin(ctx)
+	if err != nil {
+		return err
+	}
+	defer end()
 	if newest := e.newest(); newest != f.encoding {
 		f.change(newest)
 		return nil

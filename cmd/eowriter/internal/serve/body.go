@@ -28,7 +28,8 @@ func readBody(r *http.Request, room *ingest.Room, most int64) ([]byte, error) {
 	if r.ContentLength > most {
 		return nil, tooLarge(most)
 	}
-	var in io.Reader = r.Body
+	limited := &io.LimitedReader{R: r.Body, N: most + 1}
+	var in io.Reader = limited
 	size := int64(0) // of what is read, if it is known
 	switch encoding := strings.ToLower(r.Header.Get("Content-Encoding")); encoding {
 	case "", "identity":
@@ -37,13 +38,13 @@ func readBody(r *http.Request, room *ingest.Room, most int64) ([]byte, error) {
 		if !room.Grow(gzipMemory) {
 			return nil, noRoom()
 		}
-		z, err := gzip.NewReader(io.LimitReader(r.Body, most+1))
+		z, err := gzip.NewReader(limited)
 		if err != nil {
 			return nil, invalid(fmt.Errorf("gzip: %w", err))
 		}
 		in = z
 	case "zstd":
-		z, err := zstdReader(r.Body, room, most)
+		z, err := zstdReader(limited, room)
 		if err != nil {
 			return nil, err
 		}
@@ -52,12 +53,16 @@ func readBody(r *http.Request, room *ingest.Room, most int64) ([]byte, error) {
 	default:
 		return nil, invalid(fmt.Errorf("content-encoding %.50q is not known: gzip, zstd or none", encoding))
 	}
-	return readAll(in, room, size, most)
+	body, err := readAll(in, room, size, most)
+	if err != nil && limited.N == 0 {
+		return nil, tooLarge(most) // what looks like the end of a compressed body was our limit
+	}
+	return body, err
 }
 
 // zstdReader decompresses zstd after taking room for its window.
-func zstdReader(body io.Reader, room *ingest.Room, most int64) (*zstd.Decoder, error) {
-	in := bufio.NewReader(io.LimitReader(body, most+1))
+func zstdReader(body io.Reader, room *ingest.Room) (*zstd.Decoder, error) {
+	in := bufio.NewReader(body)
 	head, _ := in.Peek(maxZstdHead) // what is too short says so below
 	var h zstd.Header
 	window := uint64(zstdWindow)

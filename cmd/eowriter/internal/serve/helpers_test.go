@@ -42,6 +42,7 @@ type rig struct {
 	port   string
 	log    logs
 
+	done chan error   // what Run returned
 	stop func() error // SIGTERM; once
 }
 
@@ -87,6 +88,7 @@ func newRig(t testing.TB, change func(*Options)) *rig {
 func (g *rig) start() {
 	ctx, cancel := context.WithCancel(context.Background())
 	ready, done := make(chan []string, 1), make(chan error, 1)
+	g.done = done
 	g.opt.Ready = func(addresses []string) { ready <- addresses }
 	go func() { done <- Run(ctx, g.opt) }()
 	select {

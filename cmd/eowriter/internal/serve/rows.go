@@ -28,7 +28,7 @@ const rowsPrefix = "/v1/tables/"
 const RowsHelp = `  POST /v1/tables/TABLE/partitions/PARTITION/rows
       appends the rows in the body: a JSON object a line, plain or with Content-Encoding gzip or zstd. Lines without anything on
       them don't count. TABLE is PROJECT.DATASET.TABLE, PARTITION any name of 1 to 200 bytes, both escaped as parts of a path.
-      Each of these may be a parameter of the query or a header:
+      Each of these may be a parameter of the query, escaped as such, or a header:
         expect    Eowriter-Expect    position that the partition is at before these rows; none: at its beginning
         position  Eowriter-Position  position that they bring it to; none: the append is repeated at your own risk
         ack       Eowriter-Ack       landed (default) or stored, see above
@@ -67,7 +67,7 @@ func (h *rowsHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if rows {
 		answer, err = h.append(r, key)
 	} else {
-		answer, err = h.in.Partition(key)
+		answer, err = h.in.Ask(r.Context(), key)
 	}
 	if err != nil {
 		httpError(w, err)
@@ -116,21 +116,23 @@ func (h *rowsHandler) append(r *http.Request, key ledger.Key) (*eowriterv1.Appen
 	return pending.Wait(r.Context(), ack)
 }
 
+// parameters are those of the query, with their headers.
+var parameters = map[string]string{"expect": "Eowriter-Expect", "position": "Eowriter-Position", "ack": "Eowriter-Ack", "bad-rows": "Eowriter-Bad-Rows"}
+
 // parseParameters reads what is beside the rows.
 func parseParameters(r *http.Request) (a ingest.Append, ack eowriterv1.Acknowledge, err error) {
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
 		return a, ack, invalid(fmt.Errorf("query: %w", err))
 	}
-	known := map[string]string{"expect": "Eowriter-Expect", "position": "Eowriter-Position", "ack": "Eowriter-Ack", "bad-rows": "Eowriter-Bad-Rows"}
 	value := map[string]string{}
 	for name, values := range query {
-		if _, ok := known[name]; !ok || len(values) != 1 {
+		if _, ok := parameters[name]; !ok || len(values) != 1 {
 			return a, ack, invalid(fmt.Errorf("query: parameter %.100q is not known, or given twice", name))
 		}
 		value[name] = values[0]
 	}
-	for name, header := range known {
+	for name, header := range parameters {
 		values := r.Header.Values(header)
 		if _, both := value[name]; len(values) > 1 || len(values) == 1 && both {
 			return a, ack, invalid(fmt.Errorf("%s is given twice", header))

@@ -159,12 +159,12 @@ func inherit(r, before *eowriterv1.AppendRequest) {
 }
 
 // GetPartition implements the API.
-func (s *writer) GetPartition(_ context.Context, req *connect.Request[eowriterv1.GetPartitionRequest]) (*connect.Response[eowriterv1.GetPartitionResponse], error) {
+func (s *writer) GetPartition(ctx context.Context, req *connect.Request[eowriterv1.GetPartitionRequest]) (*connect.Response[eowriterv1.GetPartitionResponse], error) {
 	key, err := keyOf(req.Msg.GetTable(), req.Msg.GetPartition())
 	if err != nil {
 		return nil, rpcError(err)
 	}
-	p, err := s.in.Partition(key)
+	p, err := s.in.Ask(ctx, key)
 	if err != nil {
 		return nil, rpcError(err)
 	}

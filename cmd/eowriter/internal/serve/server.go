@@ -26,7 +26,7 @@ const (
 	maxStreams    = 250              // requests at the same time on an HTTP/2 connection
 	streamWindow  = 256 << 10        // bytes of a stream that are not read yet
 	connWindow    = 1 << 20          // and of a connection
-	overhead      = 1 << 20          // bytes of a message beside its rows: a descriptor, mostly
+	overhead      = 1 << 20          // bytes of a message beside its rows, which take a third more as JSON: a descriptor, mostly
 	stopTimeout   = 2 * time.Second  // for answers to go out at the end
 )
 
@@ -63,7 +63,7 @@ func newServer(in *ingest.Ingest, opt Options) *server {
 func (s *server) handler() http.Handler {
 	mux := http.NewServeMux()
 	path, rpc := eowriterv1connect.NewWriterHandler(&writer{in: s.in, window: s.opt.StreamAppends},
-		connect.WithReadMaxBytes(int(s.opt.Ingest.AppendBytes)+overhead))
+		connect.WithReadMaxBytes(int(s.opt.Ingest.AppendBytes)*3/2+overhead))
 	mux.Handle(path, rpc)
 	rows := &rowsHandler{in: s.in, maxBytes: s.opt.Ingest.AppendBytes}
 	route := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -103,7 +103,7 @@ var streams = map[string]bool{eowriterv1connect.WriterAppendStreamProcedure: tru
 // bounded gives bodies of requests that are no streams so long to arrive.
 func bounded(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !streams[r.URL.Path] {
+		if !streams[r.URL.Path] && r.Body != http.NoBody {
 			c := http.NewResponseController(w)
 			if err := c.SetReadDeadline(time.Now().Add(bodyTimeout)); err == nil {
 				r.Body = &deadlined{r.Body, c}
