@@ -202,11 +202,6 @@ func (m *Machine) probeJudged(a *retry.Answer, s Situation) {
 	if v == Split {
 		v = Blocked // one small row
 	}
-	if v == Again {
-		// Not over this connection: after a failed append the service may abort whatever
-		// follows on it (case 24), the probe too, and nothing else is sent before that one.
-		m.disconnect()
-	}
 	if v != Acked {
 		m.act(v, m.part.Acked, a)
 		return
