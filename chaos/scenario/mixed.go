@@ -36,7 +36,7 @@ func mix(r *round) error {
 		s.wire = r.wireFaults(0.15)
 	}
 	if r.rows == 0 {
-		r.rows = 200 * s.script.BatchRows * int64(s.script.Partitions)
+		r.rows = 300 * s.script.BatchRows * int64(s.script.Partitions)
 	}
 	if err := r.prepare(s); err != nil {
 		return err
@@ -45,7 +45,7 @@ func mix(r *round) error {
 		if d.IntN(2) == 0 {
 			return r.copies()
 		}
-		return r.restore()
+		return r.restore("conflict/fenced")
 	}
 	for n := range mostTurns {
 		if r.late() {

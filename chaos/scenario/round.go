@@ -81,10 +81,7 @@ func (r *round) prepare(s setting) (err error) {
 	r.script.Upto = r.script.Rows
 	r.script.Ledger = filepath.Join(r.dir, "chaos.ledger")
 	r.script.Record = filepath.Join(r.dir, "record")
-	r.script.Limit = patience
-	if r.script.Timeout == 0 {
-		r.script.Timeout = overdue
-	}
+	r.script.Limit, r.script.Timeout = patience, overdue
 	if r.seen, err = workload.NewWitness(r.script.Record); err != nil {
 		return err
 	}
@@ -168,10 +165,8 @@ func (r *round) calm() {
 // run must append nothing.
 func (r *round) complete() error {
 	r.calm()
-	for range 2 {
-		if err := r.mustFinish(turn{}); err != nil {
-			return err
-		}
+	if err := r.mustFinish(turn{}); err != nil {
+		return err
 	}
 	before := r.srv.Stats().Rows
 	if err := r.mustFinish(turn{}); err != nil {

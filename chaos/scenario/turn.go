@@ -117,7 +117,7 @@ func (t turn) String() string {
 var advice = map[string]string{
 	"conflict": "find out who else writes to this stream",
 	"fenced":   "this ledger is the older copy: go on with the newer one",
-	"in doubt": "compare the table with the batches that are open",
+	"in doubt": "`eowriter ledger resolve` with --landed or --not-landed",
 	"changed":  "give the writer the source as it was",
 	"blocked":  "mend it and start again: everything is kept",
 	"in use":   "stop the other process first",

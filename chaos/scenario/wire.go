@@ -52,7 +52,7 @@ func (t wireTrouble) round(r *round) error {
 	} else if err := r.mustFinish(turn{}); err != nil {
 		return err
 	}
-	if err := r.mustHaveFired(string(t.kind), r.wire.FaultCounts()); err != nil {
+	if err := mustHaveFired(string(t.kind), r.wire.FaultCounts()); err != nil {
 		return err
 	}
 	return r.complete()
