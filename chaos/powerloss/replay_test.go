@@ -145,7 +145,7 @@ func TestReplay(t *testing.T) {
 		lives, all = 4, all/10
 	}
 	rounds := max(workers, (all+perRecording-1)/perRecording)
-	images := (all + rounds - 1) / rounds
+	images := all/rounds*11/10 + 1 // some moments have fewer than their share
 	seeds := make(chan uint64)
 	var mu sync.Mutex // guards total
 	var total verdict
@@ -172,6 +172,9 @@ func TestReplay(t *testing.T) {
 	}
 	close(seeds)
 	wg.Wait()
+	if !t.Failed() && total.Windows > 0 {
+		require.GreaterOrEqual(t, total.Images, all)
+	}
 	t.Logf("%d images at %d moments of %d runs, in which %d steps were promised", total.Images, total.Windows, rounds, total.Promised)
 }
 
@@ -222,6 +225,9 @@ func TestReplaySees(t *testing.T) {
 		"folder of the segments": {drop: func(_ *Disk, e Event) bool { return e.Name == ledgerName+".segments" }},
 		"companion file":         {drop: func(_ *Disk, e Event) bool { return strings.HasPrefix(e.Name, ledgerName+".incarnation") }, suspects: true},
 	} {
+		if brief() && name != "every second sync" && name != "segments" {
+			continue
+		}
 		t.Run(name, func(t *testing.T) {
 			v := r.without(c.drop).judged(t, 20_000, max(1, c.stop))
 			i := slices.IndexFunc(v.findings, func(f finding) bool { return f.Suspects == c.suspects })
