@@ -174,6 +174,7 @@ func (m *Machine) snapshot(c *codec) {
 	num(c, &m.phase)
 	codePartition(c, &m.part)
 	truth(c, &m.suspicious)
+	truth(c, &m.ownSeal)
 	truth(c, &m.aged)
 	truth(c, &m.retiring)
 	truth(c, &m.probed)

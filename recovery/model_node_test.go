@@ -102,6 +102,7 @@ func (n *node) start() {
 		b := n.book.clone()
 		e.Partition, e.Intents = &b.part, b.open
 		e.Suspicious = b.part.Owner.Nonce != n.nonce
+		e.OwnSeal = b.part.Seal != nil && b.part.Seal.Owner.Nonce == n.nonce
 		for i := range b.open {
 			if i == 0 || b.open[i].From == 0 { // the parts of a split batch are one batch
 				n.unsettled = append(n.unsettled, b.open[i].Digest[0])

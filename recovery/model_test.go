@@ -60,8 +60,10 @@ func TestModel(t *testing.T) {
 		},
 		{
 			name: "copied",
-			with: func(b *bounds) { b.rows, b.delays, b.crashes, b.errors, b.lags, b.copies = 2, 1, 1, 0, 0, 1 },
-			full: func(b *bounds) { b.rows, b.delays, b.crashes, b.errors = 3, 2, 2, unlimited },
+			with: func(b *bounds) {
+				b.rows, b.delays, b.crashes, b.errors, b.breaks, b.lags, b.copies = 2, 1, 1, 0, 0, 0, 1
+			},
+			full: func(b *bounds) { b.rows, b.delays, b.crashes, b.errors, b.breaks = 3, 2, 2, unlimited, unlimited },
 		},
 	} {
 		t.Run(m.name, func(t *testing.T) {
