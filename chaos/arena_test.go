@@ -32,6 +32,7 @@ var (
 // arena is a service that outlives its writers, and all that they told.
 type arena struct {
 	t      testing.TB
+	opt    emulator.Options
 	srv    *emulator.Server
 	script workload.Script // of the next run
 	log    *workload.Log
@@ -52,28 +53,35 @@ type arena struct {
 func newArena(t testing.TB, s workload.Script, opt emulator.Options) *arena {
 	s.Shape = shape
 	a := &arena{t: t, script: s, log: workload.NewLog(), forgotten: map[string]bool{}}
-	opt.Tables = map[string]*storagepb.TableSchema{workload.Table: workload.TableSchema()}
 	dir := folder(t)
 	var err error
 	a.script.Record = filepath.Join(dir, "record")
 	a.seen, err = workload.NewWitness(a.script.Record)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = a.seen.Close() })
-	opt.OnAppend = func(r emulator.Request) {
+	a.script.Ledger = filepath.Join(dir, "test.ledger")
+	if a.script.Upto == 0 {
+		a.script.Upto = sourceEnd
+	}
+	a.opt = opt
+	a.opt.Tables = map[string]*storagepb.TableSchema{workload.Table: workload.TableSchema()}
+	a.opt.OnAppend = func(r emulator.Request) {
 		a.seen.Append(r)
 		if f := a.onAppend.Load(); f != nil {
 			(*f)(r)
 		}
 	}
-	a.srv, err = emulator.Start(opt)
-	require.NoError(t, err)
+	a.serve()
 	t.Cleanup(func() { _ = a.srv.Close() })
-	a.script.Endpoint = a.srv.Addr()
-	a.script.Ledger = filepath.Join(dir, "test.ledger")
-	if a.script.Upto == 0 {
-		a.script.Upto = sourceEnd
-	}
 	return a
+}
+
+// serve starts the service.
+func (a *arena) serve() {
+	var err error
+	a.srv, err = emulator.Start(a.opt)
+	require.NoError(a.t, err)
+	a.script.Endpoint = a.srv.Addr()
 }
 
 // folder returns a new folder, in memory where that is possible: a killed process

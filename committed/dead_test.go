@@ -122,12 +122,18 @@ func newDirtyBench(t *testing.T, opt committed.Options, emu emulator.Options) *b
 // If it fails, a refused row is lost, lands all the same, takes others with it, or its
 // dead letter says something else than what it was.
 func TestRefusedRowsBecomeLetters(t *testing.T) {
-	for name, c := range map[string]struct{ frozen, originals, rowsFirst bool }{
-		"replayable": {false, true, false}, "without originals": {false, false, false}, "frozen": {true, false, false},
-		"rows looked at before offsets": {true, false, true},
+	for name, c := range map[string]struct{ frozen, originals, rowsFirst, abort bool }{
+		"replayable": {originals: true}, "without originals": {}, "frozen": {frozen: true},
+		"rows looked at before offsets": {frozen: true, rowsFirst: true},
+		// A probe on the connection of the refused rows would be aborted again and again (case 24).
+		"aborted for a failure before": {frozen: true, abort: true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := newDirtyBench(t, committed.Options{}, emulator.Options{RowsFirst: c.rowsFirst, Faults: []emulator.Fault{{Kind: emulator.CloseAfter, Every: 7}}})
+			emu := emulator.Options{RowsFirst: c.rowsFirst, AbortFollowers: c.abort}
+			if !c.abort {
+				emu.Faults = []emulator.Fault{{Kind: emulator.CloseAfter, Every: 7}}
+			}
+			b := newDirtyBench(t, committed.Options{}, emu)
 			s := dirty{version: 1, originals: c.originals}
 			p, err := b.w.Partition(b.ctx(), s.config(b, c.frozen, 1000))
 			require.NoError(t, err)

@@ -22,7 +22,7 @@ func inBubble(t *testing.T, opt committed.Options, emu emulator.Options, test fu
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		t.Cleanup(func() { time.Sleep(time.Minute) }) // see TestMain for whom this waits
-		memory := bufconn.Listen(1 << 20) // made in the bubble
+		memory := bufconn.Listen(1 << 20)             // made in the bubble
 		if d, is := emu.Listener.(*dusk); is {
 			d.Listener = memory
 		} else {

@@ -148,6 +148,7 @@ func (p *Partition) start() error {
 		}
 		e.Partition, e.Intents = &part, intents
 		e.Suspicious = part.Owner != p.w.led.Identity()
+		e.OwnSeal = part.Seal != nil && part.Seal.Owner == p.w.led.Identity()
 		e.Aged = time.Since(part.Updated) >= p.w.opt.StreamAge
 	}
 	p.mu.Lock()

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -75,11 +76,15 @@ func companionText(id, incarnation uint64) []byte {
 // missing, damaged or of another ledger is not found: that is suspicious, and not
 // an error.
 func readCompanion(path string, id uint64) (incarnation uint64, found bool, err error) {
-	b, err := os.ReadFile(companionPath(path))
+	f, err := os.Open(companionPath(path))
 	if errors.Is(err, os.ErrNotExist) {
 		return 0, false, nil
 	}
 	if err != nil {
+		return 0, false, fmt.Errorf("read the incarnation: %w", err)
+	}
+	b, err := io.ReadAll(io.LimitReader(f, 1<<10)) // far more than it has
+	if err = errors.Join(err, f.Close()); err != nil {
 		return 0, false, fmt.Errorf("read the incarnation: %w", err)
 	}
 	var of uint64

@@ -51,6 +51,7 @@ type Event struct {
 	Partition  *ledger.Partition
 	Intents    []ledger.Intent
 	Suspicious bool // the partition's Owner is not the ledger's identity
+	OwnSeal    bool // but the one that sealed it is: Start
 	Aged       bool // the stream had no traffic for most of its time to live
 	Intent     ledger.Intent
 	Name       string

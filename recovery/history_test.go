@@ -172,6 +172,7 @@ func (p *player) event(kind string, words []string) recovery.Event {
 	require.NotZero(p.t, e.Kind, "no such event: %s", kind)
 	args := arguments(words)
 	_, e.Suspicious = args["suspicious"]
+	_, e.OwnSeal = args["ownseal"]
 	_, e.Aged = args["aged"]
 	if c, ok := args["conn"]; ok {
 		e.Conn = uint64(p.number(c))

@@ -33,6 +33,7 @@ type Machine struct {
 	out   []Action
 
 	suspicious bool // part.Owner is not the ledger's identity: take the stream over once its end is proved
+	ownSeal    bool // the seal that Start found is of the ledger's identity: its successor is nobody else's
 	aged       bool // rotate as soon as the stream's end is proved
 	retiring   bool // forget the partition as soon as nothing is open
 	probed     bool // a probe of this incarnation fitted: binding is allowed (invariant 2)
@@ -219,7 +220,7 @@ func (m *Machine) start(e Event) {
 		return
 	}
 	m.part = *e.Partition
-	m.suspicious, m.aged = e.Suspicious, e.Aged
+	m.suspicious, m.ownSeal, m.aged = e.Suspicious, e.OwnSeal, e.Aged
 	m.after = m.part.Position
 	items := make([]item, len(e.Intents))
 	for i, in := range e.Intents {

@@ -26,29 +26,6 @@ func codeBook(c *codec, b *book) {
 	truth(c, &b.late)
 }
 
-// normalize lets epochs count from the present one. It returns what was taken off.
-func (b *book) normalize() (epochs uint64) {
-	if b.part.Epoch > 1 {
-		epochs = b.part.Epoch - 1
-		b.part.Epoch = 1
-	}
-	return epochs
-}
-
-// oldest is the number of the oldest open intent.
-func (b *book) oldest() uint64 {
-	if len(b.open) == 0 {
-		return 0
-	}
-	return b.open[0].Number
-}
-
-func (b *book) renumber(off uint64) {
-	for i := range b.open {
-		b.open[i].Number -= off
-	}
-}
-
 // clone copies the ledger's file.
 func (b *book) clone() book {
 	c := *b
@@ -256,50 +233,6 @@ func (b *book) settle(n *node, settled *ledger.Settlement) {
 	}
 	*p = ledger.Partition{Epoch: p.Epoch + 1, Stream: p.Seal.Successor, Owner: p.Seal.Owner, Acked: acked, Next: next, Position: p.Position, Dead: p.Dead}
 	b.open, b.late = slices.Clone(settled.Rest), false
-}
-
-// inOrder are the rows of an intent, those that land and then those that don't.
-func inOrder(in *ledger.Intent) []rows {
-	all := sequence(in)
-	if in.Ends() {
-		for _, d := range in.Dead {
-			all = append(all, rowIn(d.Content))
-		}
-	}
-	return all
-}
-
-// contentOf is a row's text; it is no empty one.
-func contentOf(row rows) []byte { return positions[row+1] }
-
-func rowIn(content []byte) rows { return content[0] - 1 }
-
-// sequence are the rows that an intent binds, in their order. A batch's rows stand in
-// its digest.
-func sequence(in *ledger.Intent) []rows {
-	var buf [maxRows]rows
-	all := buf[:0]
-	for row := range rows(maxRows) {
-		if in.Digest[0]&(1<<row) != 0 {
-			all = append(all, row)
-		}
-	}
-	for i := len(in.Without) - 1; i >= 0; i-- {
-		all = slices.Delete(all, int(in.Without[i]), int(in.Without[i])+1)
-	}
-	return all[in.From : in.From+in.Rows]
-}
-
-// rowsOf is the set of the rows that an intent binds.
-func rowsOf(in *ledger.Intent) rows {
-	if in.Rows == int64(count(in.Digest[0])) {
-		return in.Digest[0]
-	}
-	var set rows
-	for _, row := range sequence(in) {
-		set |= 1 << row
-	}
-	return set
 }
 
 func (b *book) String() string {

@@ -86,31 +86,6 @@ func codeReply(c *codec, r *reply) {
 	num(c, &r.refused)
 }
 
-// normalize lets all counters of the node start from what is open.
-func (n *node) normalize() {
-	epochs := n.book.normalize()
-	if n.m == nil {
-		n.book.renumber(n.book.oldest())
-		return
-	}
-	_, numbers := n.m.normalize()
-	n.m.part.Epoch -= min(epochs, n.m.part.Epoch)
-	n.book.renumber(numbers)
-	for i := range n.writes {
-		w := &n.writes[i]
-		w.epoch -= min(epochs, w.epoch)
-		w.number -= min(numbers, w.number)
-		w.intent.Number -= min(numbers, w.intent.Number)
-		for j := range w.settlement.Rest {
-			w.settlement.Rest[j].Number -= numbers
-		}
-	}
-	if n.call != nil {
-		n.call.Epoch -= min(epochs, n.call.Epoch)
-		n.call.Intent.Number = 0
-	}
-}
-
 // machine makes a machine as all of them are.
 func (n *node) machine() *Machine {
 	return New(Options{Mode: ledger.Replayable, LagTries: 1, MaxDead: maxRows})
@@ -149,8 +124,9 @@ func (n *node) step(e Event) {
 		n.pull(&a)
 	}
 	if !decided && n.decided() && (e.Kind != Start || n.book.part.Seal == nil) {
-		// An answer was given before the stream was finalized, or it would say so.
-		n.late = e.Kind != Answered && n.stream(n.book.part.Stream).finalized
+		// An answer was given before the stream was finalized, or it says so.
+		before := e.Kind == Answered && e.Answer.Class != retry.Finalized
+		n.late = !before && n.stream(n.book.part.Stream).finalized
 	}
 }
 

@@ -71,7 +71,7 @@ func (s *state) write(st *stream, r request) {
 	st.end += count(r.rows)
 }
 
-// finalize is called by n, or by nobody who is an owner.
+// finalizeStream is called by n, or (nil) by somebody who is no owner.
 func (s *state) finalizeStream(st *stream, n *node) {
 	if !st.finalized && n != nil && n.book.part.Seal != nil {
 		st.won = n.book.part.Seal.Successor
@@ -79,8 +79,8 @@ func (s *state) finalizeStream(st *stream, n *node) {
 	st.finalized = true
 }
 
-// keep lets the requests of a connection that has ended arrive late. When they are
-// more than the model has room for, select decides which of all are lost for good.
+// keep lets the requests of a connection that has ended arrive late, as far as there is
+// room: lose has made some before, where it matters which are lost.
 func (s *state) keep(wire []request) {
 	for _, r := range wire {
 		if len(s.delayed) < s.delays && s.mayLand(r) {

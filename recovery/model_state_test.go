@@ -3,20 +3,15 @@ package recovery
 import (
 	"cmp"
 	"fmt"
-	"math/bits"
 	"slices"
 	"strings"
 )
 
 // The model: one table's COMMITTED streams, requests that are late, and one or two
 // owners of a partition, each a real Machine with a ledger. It is the world of
-// world_test.go cut down to what can be copied and compared: a state is a few dozen
+// world_test.go cut down to what can be copied and compared: a state is some 200
 // bytes, and every way in which it may go on is a move (model_moves_test.go). So it is
 // not played but searched, breadth first, through all its states (model_search_test.go).
-//
-// Rows are the numbers from 0 up; sets of rows are bits of a byte.
-
-type rows = uint8
 
 const (
 	maxStreams = 8
@@ -214,27 +209,6 @@ func (st *stream) code(c *codec) {
 	}
 }
 
-// normalize forgets what can't matter any more.
-func (s *state) normalize() {
-	if s.left.restores == 0 && s.left.reverts == 0 && s.left.copies == 0 {
-		s.backup = nil
-	}
-	if s.backup != nil {
-		s.backup.normalize()
-		s.backup.renumber(s.backup.oldest())
-	}
-	if s.left.lags == 0 {
-		for i := range s.streams {
-			s.streams[i].before = s.streams[i].end // nobody will see it
-		}
-	}
-	for i := range s.nodes {
-		if s.nodes[i].exists {
-			s.nodes[i].normalize()
-		}
-	}
-}
-
 // prune forgets delayed requests that will never do anything: for a stream that takes
 // nothing any more, for offsets that are taken, or the second of two that are the same.
 func (s *state) prune() {
@@ -256,21 +230,6 @@ func (r request) String() string {
 	}
 	return fmt.Sprintf("append of rows %s to %s at %d", setOf(r.rows), r.stream, r.start)
 }
-
-func setOf(r rows) string {
-	var all []string
-	for i := range maxRows {
-		if r&(1<<i) != 0 {
-			all = append(all, fmt.Sprint(i))
-		}
-	}
-	return "{" + strings.Join(all, " ") + "}"
-}
-
-func count(r rows) int8 { return int8(bits.OnesCount8(r)) }
-
-// below are the rows before a position.
-func below(position uint8) rows { return 1<<position - 1 }
 
 // check is what holds in every state: nobody has acknowledged a row that is not there,
 // and an owner's window fits its stream as long as nobody meddles.

@@ -151,7 +151,7 @@ func explore(t *testing.T, b bounds) {
 		return
 	}
 	if underRace {
-		r.most = 20_000 // it is one goroutine, so no race is missed
+		r.most = 3_000 // it is one goroutine, so no race is missed
 	}
 	began := time.Now()
 	if *modelFull {

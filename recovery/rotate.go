@@ -87,8 +87,8 @@ func (m *Machine) callFailed(a *retry.Answer) {
 	case a.Class == retry.Transient || a.Class == retry.Idle:
 		m.hold(Backoff)
 	case a.Class == retry.Gone && m.phase == phaseFinalizing && m.part.Resolution != nil &&
-		(!m.suspicious || m.rotation.seal.Reason == ledger.Resolved):
-		// Nobody but a person can say. Of a copy whose stream was sealed before not even a person: what is
+		(!m.suspicious || m.ownSeal || m.rotation.seal.Reason == ledger.Resolved):
+		// Nobody but a person can say. Of a copy of a ledger in which the stream was sealed not even a person: what is
 		// in the table may have landed on the successor, where other batches would take these offsets.
 		m.counted(m.part.Resolution.Landed)
 	case a.Class == retry.Gone && m.phase == phaseFinalizing && m.window.items.len() == 0 && !m.suspicious:

@@ -76,6 +76,11 @@ func (c Class) String() string {
 // with the text.
 func (r report) class() Class {
 	if c, ok := storageClass(r.storage.GetCode()); ok {
+		if c == AlreadyExists && r.code != codes.AlreadyExists {
+			// The service never says so (case 18). A row counts as landed by this class: that
+			// must not hang on an answer that contradicts itself.
+			return Transient
+		}
 		return c
 	}
 	if r.rows > 0 {

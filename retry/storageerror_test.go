@@ -191,3 +191,39 @@ func FuzzFromResponse(f *testing.F) {
 		require.Len(t, a.Rows, len(resp.GetRowErrors()))
 	})
 }
+
+// If this failed, a status with odd details could crash the writer, have no class, or
+// make an append count as landed that nobody said had landed.
+func FuzzStatus(f *testing.F) {
+	for _, c := range texts {
+		var se *storagepb.StorageError
+		if c.storage != none {
+			se = &storagepb.StorageError{Code: c.storage, Entity: stream, ErrorMessage: c.message}
+		}
+		wire, err := proto.Marshal(statusProto(f, c.code, c.message, se))
+		require.NoError(f, err)
+		bare, err := proto.Marshal(se)
+		require.NoError(f, err)
+		f.Add(wire, bare)
+	}
+	f.Fuzz(func(t *testing.T, wire, trailer []byte) {
+		st := new(spb.Status)
+		if proto.Unmarshal(wire, st) != nil {
+			return
+		}
+		inResponse := FromResponse(&storagepb.AppendRowsResponse{Response: &storagepb.AppendRowsResponse_Error{Error: st}})
+		ended := FromError(endedRPC{status.FromProto(st)}, metadata.MD{storageErrorKey: {string(trailer)}})
+		for _, a := range []Answer{inResponse, ended} {
+			require.LessOrEqual(t, int(a.Class), int(Blocked))
+			require.NotEmpty(t, a.Err.Error())
+			require.GreaterOrEqual(t, a.Expected, int64(-1))
+			require.Equal(t, int64(-1), a.Offset)
+		}
+		require.NotEqual(t, OK, inResponse.Class)
+		if inResponse.Class == AlreadyExists {
+			require.Equal(t, int32(codes.AlreadyExists), st.GetCode())
+		}
+		require.True(t, ended.Broken)
+		require.NotContains(t, []Class{OK, AlreadyExists, OutOfRange, RowErrors, TooLarge}, ended.Class)
+	})
+}

@@ -39,7 +39,7 @@ func overlay(t testing.TB, changed map[string][]byte) string {
 
 // goTest runs tests of a package and returns the events.
 func goTest(t testing.TB, pkg, run string, flags []string, more ...string) []event {
-	args := append([]string{"test", "-json", "-vet=off", "-failfast", "-count=1", "-timeout=3m", "-run", run}, more...)
+	args := append([]string{"test", "-json", "-vet=off", "-failfast", "-count=1", "-timeout=10m", "-run", run}, more...)
 	cmd := exec.Command("go", append(append(args, pkg), flags...)...)
 	cmd.Dir = root
 	var errs bytes.Buffer
@@ -101,7 +101,7 @@ func TestSurvived(t *testing.T) {
 		{fail("TestX/other"), fail("TestX")},
 		{{Action: "build-fail"}, {Action: "fail", FailedBuild: "p"}},
 		{fail("TestX/part"), fail(""), {Action: "fail", FailedBuild: "p"}},
-		{{Action: "output", Output: "panic: test timed out after 3m0s\n"}, fail("TestX/part")},
+		{{Action: "output", Output: "panic: test timed out after 10m0s\n"}, fail("TestX/part")},
 	} {
 		require.Error(t, survived("TestX/part", events), "%v", events)
 	}

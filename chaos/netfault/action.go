@@ -19,6 +19,9 @@ func (p *pipe) begin(b []byte) error {
 			continue
 		}
 		p.ahead = slices.Delete(p.ahead, i, i+1)
+		if a.Kind == Zombie {
+			p.link.enter(keeping) // before anybody hears of it, and cuts
+		}
 		p.link.proxy.began(Event{Connection: p.link.number, Fault: a.Fault, Direction: p.direction, Bytes: p.passed})
 		if err := p.perform(a, b); err != nil {
 			return err
@@ -60,7 +63,6 @@ func (p *pipe) perform(a *action, b []byte) error {
 func (p *pipe) keep(d time.Duration, kept []byte) error {
 	l := p.link
 	defer close(l.answered)
-	l.enter(keeping)
 	kept, err := p.fill(kept)
 	if err != nil || len(kept) == 0 { // the connection has parted, or there is nothing to deliver
 		l.enter(living)

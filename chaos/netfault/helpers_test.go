@@ -2,8 +2,11 @@ package netfault
 
 import (
 	"errors"
+	"flag"
 	"io"
 	"net"
+	"runtime"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -13,6 +16,10 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	// Most of a test's time is waiting for timeouts.
+	if err := flag.Set("test.parallel", strconv.Itoa(4*runtime.GOMAXPROCS(0))); err != nil {
+		panic(err)
+	}
 	goleak.VerifyTestMain(m,
 		// managedwriter's: a sleeper of 20 s for each connection, and the metrics worker that it links in.
 		goleak.IgnoreAnyFunction("cloud.google.com/go/bigquery/storage/managedwriter.(*connection).getStream.func1"),

@@ -41,6 +41,8 @@ func (p *pipe) run() {
 	switch fate := p.link.fated(); {
 	case fate == whole && err == nil:
 		_ = p.dst.CloseWrite() // fails if that side has gone, which the other pipe finds out
+	case fate == whole && p.link.now() == keeping && isOfWriting(err):
+		p.drop() // the client is gone; what it sent is kept by the other pipe
 	case fate == whole:
 		p.link.reset()
 	case fate == severed:
@@ -49,6 +51,11 @@ func (p *pipe) run() {
 	case fate == dark:
 		p.drop()
 	}
+}
+
+func isOfWriting(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "write"
 }
 
 // copy passes bytes on until the source ends (nil), something fails, or the connection parts.

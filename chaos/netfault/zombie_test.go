@@ -85,6 +85,29 @@ func TestZombieByItself(t *testing.T) {
 	require.Zero(t, p.ReleaseZombies())
 }
 
+// If it fails, what a dead client had sent is lost when the service goes on talking to it.
+func TestZombieOfATalkingService(t *testing.T) {
+	s := newService(t, true)
+	p := faulty(t, s, "zombie:bytes=1")
+	for i := range 30 {
+		conn := dial(t, p)
+		_ = send(conn, []byte("12345"))
+		waitFor(t, "some arrives", func() bool { return len(s.got(i).bytes) == 1 })
+		require.NoError(t, conn.SetLinger(0))
+		var talking sync.WaitGroup
+		talking.Go(func() {
+			for range 50 {
+				_ = send(s.got(i).conn, text(1000))
+			}
+		})
+		_ = conn.Close()
+		talking.Wait()
+		waitFor(t, "the client is gone", func() bool { return p.Zombies() == 1 })
+		require.Equal(t, 1, p.ReleaseZombies())
+		waitFor(t, "the rest arrives", func() bool { return string(s.got(i).bytes) == "12345" })
+	}
+}
+
 // If it fails, releasing zombies while they come and go, and the proxy closes, hangs or races.
 func TestZombiesComeAndGo(t *testing.T) {
 	s := newService(t, true)

@@ -23,7 +23,7 @@ type job struct {
 
 var (
 	seedFlag      = flag.Uint64("powerloss.seed", 0, "seed of the runs; 0: a new one, which is printed")
-	imagesFlag    = flag.Int("powerloss.images", 10_000, "disk images that TestReplay looks at")
+	imagesFlag    = flag.Int("powerloss.images", 5_000, "disk images that TestReplay looks at")
 	recordingFlag = flag.String("powerloss.recording", "", "recording that TestRecording looks at")
 	cutsFlag      = flag.Int("powerloss.cuts", 10, "power cuts of a file system that TestCut makes")
 )

@@ -129,6 +129,9 @@ func seed(t *testing.T) uint64 {
 	return s
 }
 
+// brief says that a few images do.
+func brief() bool { return testing.Short() || underRace }
+
 // perRecording is about how many images are worth looking at of one recording.
 const perRecording = 10_000
 
@@ -137,9 +140,12 @@ const perRecording = 10_000
 // ledger that doesn't open.
 func TestReplay(t *testing.T) {
 	first := seed(t)
-	workers := runtime.GOMAXPROCS(0)
-	rounds := max(workers, (*imagesFlag+perRecording-1)/perRecording)
-	images := (*imagesFlag + rounds - 1) / rounds
+	workers, lives, all := runtime.GOMAXPROCS(0), 12, *imagesFlag
+	if brief() {
+		lives, all = 4, all/10
+	}
+	rounds := max(workers, (all+perRecording-1)/perRecording)
+	images := (all + rounds - 1) / rounds
 	seeds := make(chan uint64)
 	var mu sync.Mutex // guards total
 	var total verdict
@@ -148,7 +154,7 @@ func TestReplay(t *testing.T) {
 		wg.Go(func() {
 			for s := range seeds {
 				t.Run(fmt.Sprint("seed ", s), func(t *testing.T) {
-					r := record(t, s, drawLives(s, 12, true))
+					r := record(t, s, drawLives(s, lives, true))
 					t.Log(r.describe())
 					v := r.requireSound(t, images)
 					mu.Lock()
@@ -176,7 +182,7 @@ func TestReplayKilled(t *testing.T) {
 	s := seed(t)
 	for i, k := range rareKills {
 		for _, first := range []bool{true, false} {
-			if testing.Short() && i%4 != 0 {
+			if brief() && i%4 != 0 {
 				continue
 			}
 			when := "reopened"
@@ -189,7 +195,7 @@ func TestReplayKilled(t *testing.T) {
 				if first {
 					lives = []life{{steps: 30, dies: k}, {steps: 30}}
 				}
-				record(t, s, lives).requireSound(t, 300*len(lives))
+				record(t, s, lives).requireSound(t, 100*len(lives))
 			})
 		}
 	}
@@ -205,18 +211,19 @@ func TestReplaySees(t *testing.T) {
 	n := 0
 	for name, c := range map[string]struct {
 		drop     func(d *Disk, e Event) bool
-		suspects bool
+		suspects bool // that is what is seen
+		stop     int  // after so many findings, among which it must be; 0: 1
 	}{
 		"every second sync":      {drop: func(*Disk, Event) bool { n++; return n%2 == 0 }},
 		"segments":               {drop: func(_ *Disk, e Event) bool { return segment(e) }},
 		"bbolt's first":          {drop: func(d *Disk, e Event) bool { return e.Name == ledgerName && !d.metaPending() }},
 		"bbolt's second":         {drop: func(d *Disk, e Event) bool { return e.Name == ledgerName && d.metaPending() }},
-		"folder of the ledger":   {drop: func(_ *Disk, e Event) bool { return e.Name == "" }},
+		"folder of the ledger":   {drop: func(_ *Disk, e Event) bool { return e.Name == "" }, stop: 50}, // most are companion files
 		"folder of the segments": {drop: func(_ *Disk, e Event) bool { return e.Name == ledgerName+".segments" }},
 		"companion file":         {drop: func(_ *Disk, e Event) bool { return strings.HasPrefix(e.Name, ledgerName+".incarnation") }, suspects: true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			v := r.without(c.drop).judged(t, 50_000, 20)
+			v := r.without(c.drop).judged(t, 20_000, max(1, c.stop))
 			i := slices.IndexFunc(v.findings, func(f finding) bool { return f.Suspects == c.suspects })
 			require.NotEqual(t, -1, i, "not seen in %d images; what was seen: %v", v.Images, v.findings)
 			t.Logf("image %d: %.300s", v.findings[i].Image, v.findings[i].Text)

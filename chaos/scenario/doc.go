@@ -12,7 +12,7 @@
 // from (seed, stream or connection, ordinal). When processes are scheduled otherwise, a
 // kill at the tenth append may meet another append; what is done is the same.
 //
-// service.go, wire.go, process.go and operator.go have the scenarios, mixed.go the one
+// service.go, wire.go, process.go, operator.go and copied.go have the scenarios, mixed.go the one
 // that has everything; round.go sets a round up and judges it, turn.go runs one writer
 // and what is done to it.
 package scenario

@@ -63,6 +63,7 @@ type Report struct {
 type playing struct {
 	opt   Options
 	which []Scenario
+	began time.Time
 
 	mu      sync.Mutex // guards what follows
 	next    int        // round
@@ -75,21 +76,20 @@ type playing struct {
 // further rounds are begun. An error says that it could not be done to the end; the
 // report says what came out.
 func Run(ctx context.Context, which []Scenario, opt Options) (Report, error) {
-	p := &playing{opt: opt, which: which, results: map[string]*Result{}}
-	began := time.Now()
+	p := &playing{opt: opt, which: which, began: time.Now(), results: map[string]*Result{}}
 	for _, s := range which {
 		p.results[s.Name] = &Result{Scenario: s.Name, Faults: map[string]int64{}, Settled: map[workload.Settlement]int64{}}
 	}
 	var wg sync.WaitGroup
-	for range 2 * runtime.GOMAXPROCS(0) { // most of a round's time is waiting
+	for range 4 * runtime.GOMAXPROCS(0) { // most of a round's time is waiting
 		wg.Go(func() {
-			for p.another(ctx, time.Since(began)) {
+			for p.another(ctx) {
 				continue
 			}
 		})
 	}
 	wg.Wait()
-	r := Report{Seed: opt.Seed, Seconds: time.Since(began).Seconds(), OK: p.totals.Violations == 0}
+	r := Report{Seed: opt.Seed, Seconds: time.Since(p.began).Seconds(), OK: p.totals.Violations == 0}
 	for _, s := range which {
 		r.Results = append(r.Results, *p.results[s.Name])
 	}
@@ -97,10 +97,10 @@ func Run(ctx context.Context, which []Scenario, opt Options) (Report, error) {
 }
 
 // another plays another round, if there is one to play.
-func (p *playing) another(ctx context.Context, elapsed time.Duration) bool {
+func (p *playing) another(ctx context.Context) bool {
 	p.mu.Lock()
 	n := p.next
-	over := ctx.Err() != nil || p.broken != nil || p.totals.Violations > 0 || n >= len(p.which) && elapsed >= p.opt.Duration
+	over := ctx.Err() != nil || p.broken != nil || p.totals.Violations > 0 || n >= len(p.which) && time.Since(p.began) >= p.opt.Duration
 	if !over {
 		p.next++
 	}
@@ -126,7 +126,11 @@ func (p *playing) round(ctx context.Context, s Scenario, seed uint64) error {
 	if err != nil {
 		return err
 	}
-	r := &round{ctx: ctx, program: p.opt.Program, name: s.Name, seed: seed, rows: p.opt.Rows, asked: p.opt.Rows, dir: dir}
+	r := &round{ctx: ctx, program: p.opt.Program, name: s.Name, seed: seed, rows: p.opt.Rows, asked: p.opt.Rows, dir: dir,
+		log: workload.NewLog(), diary: &diary{began: time.Now()}, deeds: map[string]int64{}}
+	if p.opt.Duration > 0 {
+		r.until = p.began.Add(p.opt.Duration)
+	}
 	err = s.play(r)
 	var failure *Failure
 	if wrong, is := err.(violation); is {
@@ -151,11 +155,11 @@ func (p *playing) round(ctx context.Context, s Scenario, seed uint64) error {
 // cost time.
 func newFolder(dir string) (string, error) {
 	if dir == "" {
-		if name, err := os.MkdirTemp("/dev/shm", "eowriter-chaos-*"); err == nil {
+		if name, err := os.MkdirTemp("/dev/shm", "eowriter-scenario-*"); err == nil {
 			return name, nil
 		}
 	}
-	return os.MkdirTemp(dir, "eowriter-chaos-*")
+	return os.MkdirTemp(dir, "eowriter-scenario-*")
 }
 
 // failure makes the report of a round that broke a promise.

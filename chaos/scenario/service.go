@@ -1,11 +1,13 @@
 package scenario
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
 	"github.com/eowriter/eowriter/chaos/emulator"
 	"github.com/eowriter/eowriter/chaos/workload"
+	"github.com/eowriter/eowriter/ledger"
 )
 
 // serviceTrouble is how a kind of fault of the service comes alone.
@@ -65,19 +67,19 @@ func (t serviceTrouble) round(r *round) error {
 		if err := t.play(r); err != nil {
 			return err
 		}
-		return r.mustHaveFired(string(t.kind), r.srv.FaultCounts())
+		return mustHaveFired(string(t.kind), r.srv.FaultCounts())
 	}
 	if err := r.mustFinish(turn{}); err != nil {
 		return err
 	}
-	if err := r.mustHaveFired(string(t.kind), r.srv.FaultCounts()); err != nil {
+	if err := mustHaveFired(string(t.kind), r.srv.FaultCounts()); err != nil {
 		return err
 	}
 	return r.complete()
 }
 
 // mustHaveFired makes sure that there was something to cope with.
-func (r *round) mustHaveFired(kind string, counts map[string]int64) error {
+func mustHaveFired(kind string, counts map[string]int64) error {
 	if counts[kind] == 0 {
 		return violated("the fault %s never fired in %v", kind, counts)
 	}
@@ -116,11 +118,10 @@ func (r *round) staysStopped(o outcome, cause string) error {
 }
 
 // expired lets streams expire, first when nothing is open, which costs nothing, and then
-// under open batches, whose fate nobody can tell: that partition stops.
+// under open batches, whose fate the service can't tell any more: that partition stops,
+// until a person has looked and said what landed.
 func expired(r *round) error {
-	end := r.script.Upto
-	r.script.Upto = end / 2 / r.script.BatchRows * r.script.BatchRows
-	if err := r.mustFinish(turn{}); err != nil {
+	if err := r.half(); err != nil {
 		return err
 	}
 	for _, s := range r.srv.Streams(workload.Table) {
@@ -132,14 +133,47 @@ func expired(r *round) error {
 		}
 		r.diary.did("expired %s", s.Name)
 	}
-	r.script.Upto = end
 	r.srv.Inject(emulator.Fault{Kind: emulator.Expire, After: 20, Count: 1})
 	r.diary.did("the 21st append of the next run finds its stream expired")
 	o, err := r.run(turn{})
 	if err != nil {
 		return err
 	}
-	return r.staysStopped(o, "in doubt")
+	if err := r.staysStopped(o, "in doubt"); err != nil {
+		return err
+	}
+	if err := r.resolve(); err != nil {
+		return err
+	}
+	return r.complete()
+}
+
+// resolve is the person who is asked what of a stream has landed: its rows in the table tell.
+func (r *round) resolve() error {
+	state, err := workload.ReadLedger(r.script.Ledger)
+	if err != nil {
+		return err
+	}
+	led, err := ledger.Open(r.script.Ledger, nil)
+	if err != nil {
+		return err
+	}
+	for _, p := range state.Partitions {
+		if p.Halt == nil {
+			continue
+		}
+		word := &ledger.Resolution{}
+		for _, row := range r.srv.Rows(workload.Table) {
+			if row.Stream == p.Stream {
+				word.Landed++
+			}
+		}
+		r.diary.did("a person says that %d rows of partition %s have landed", word.Landed, p.Key.Name)
+		done := make(chan error, 1)
+		led.Resolve(p.ID, p.Epoch, word, func(err error) { done <- err })
+		err = errors.Join(err, <-done)
+	}
+	return errors.Join(err, led.Close())
 }
 
 // serviceMixed has every kind by chance, so many of each as the seed says.
@@ -163,15 +197,15 @@ func (r *round) serviceFaults(most float64) (specs []string) {
 			continue
 		}
 		d := r.draw("service", i)
-		p := most * d.Float64()
+		p := most * (0.05 + 0.95*d.Float64()) // 0 would be always
 		spec := fmt.Sprintf("%s:p=%.4f", t.kind, p)
 		switch t.kind {
 		case emulator.Stall:
 			spec = fmt.Sprintf("%s:p=%.4f,delay=%dms", t.kind, p/4, 1+d.IntN(600)) // beyond what the writer waits for
 		case emulator.StaleEnd:
-			spec = fmt.Sprintf("%s:p=%.2f,lag=%d,checks=%d", t.kind, 20*p, 1+d.IntN(4), 1+d.IntN(12))
+			spec = fmt.Sprintf("%s:p=%.4f,lag=%d,checks=%d", t.kind, 20*p, 1+d.IntN(4), 1+d.IntN(12))
 		case emulator.RefuseCreate, emulator.CreateLost, emulator.FinalizeLost, emulator.DropConnect:
-			spec = fmt.Sprintf("%s:p=%.2f", t.kind, 10*p)
+			spec = fmt.Sprintf("%s:p=%.4f", t.kind, 10*p)
 		case emulator.Intervals:
 			spec = fmt.Sprintf("%s:every=%d", t.kind, 20+d.IntN(200))
 		case emulator.InternalEach:

@@ -2,6 +2,7 @@ package seeds
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -45,7 +46,7 @@ func (p *player) then(t Then) error {
 	case Keep:
 		return p.keep()
 	case Restore:
-		if p.kept == nil || time.Since(p.keptAt) > p.ttl()/4 || t.Whole && strings.Contains(text(p.s), string(emulator.Expire)+":") {
+		if p.kept == nil || time.Since(p.keptAt) > p.ttl()/4 || t.Whole && (p.expiresOnDemand() || slices.ContainsFunc(p.keptStreams, p.expired)) {
 			return nil // see keep
 		}
 		return p.restore(t.Whole)
@@ -55,9 +56,12 @@ func (p *player) then(t Then) error {
 	return nil
 }
 
+func (p *player) expiresOnDemand() bool {
+	return strings.Contains(text(p.s), string(emulator.Expire)+":")
+}
+
 // keep puts a copy of the ledger aside, if one may go back to it without running into what ARCHITECTURE.md
-// says is not excluded: one that does not know each partition, or, when it is restored, is older than a
-// stream that has expired.
+// says is not excluded: one that does not know each partition, or knows a stream that has expired when it is restored.
 func (p *player) keep() error {
 	led, err := workload.ReadLedger(p.path)
 	if err != nil || len(led.Partitions) < len(p.s.Partitions) {
@@ -67,7 +71,10 @@ func (p *player) keep() error {
 	if err != nil {
 		return err
 	}
-	p.kept, p.keptAt = &i, time.Now()
+	p.kept, p.keptAt, p.keptStreams = &i, time.Now(), nil
+	for _, part := range led.Partitions {
+		p.keptStreams = append(p.keptStreams, part.Stream)
+	}
 	p.keptCompanion, err = readSparse(companion(p.path))
 	return err
 }

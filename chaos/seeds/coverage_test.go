@@ -65,7 +65,7 @@ func mustHappen() []string {
 	for _, s := range committed.Steps {
 		all = append(all, "killed at "+string(s))
 	}
-	for _, r := range []ledger.Reason{ledger.TakeOver, ledger.Aging, ledger.RowErrors, ledger.TooLarge, ledger.Encoding, ledger.Lagging} {
+	for _, r := range []ledger.Reason{ledger.TakeOver, ledger.Aging, ledger.RowErrors, ledger.TooLarge, ledger.Encoding, ledger.Lagging, ledger.Resolved, ledger.Finished} {
 		all = append(all, "stream replaced: "+r.String())
 	}
 	for _, c := range []ledger.HaltCause{ledger.Conflict, ledger.Fenced, ledger.InDoubt} {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"time"
 
 	"github.com/eowriter/eowriter/chaos"
 	"github.com/eowriter/eowriter/chaos/emulator"
@@ -98,6 +99,9 @@ func (p *player) doubts(part ledger.Partition, open []ledger.Intent, e *expectat
 	rows := int64(0)
 	for _, in := range open {
 		rows += in.Rows
+	}
+	if time.Since(part.Updated) > p.ttl()*3/4 {
+		e.may[committed.ErrInDoubt] = true // an outage may last until it has expired
 	}
 	switch {
 	case expired && part.Seal == nil && rows > 0:

@@ -76,6 +76,7 @@ type player struct {
 	kept          *image    // that copy
 	keptAt        time.Time // when it was taken
 	keptCompanion sparse
+	keptStreams   []string
 	retiring      bool     // all has landed
 	foreign       []string // of each partition: the stream that somebody else has written to, or ""
 

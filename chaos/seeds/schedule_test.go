@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"testing"
 	"time"
 
 	"github.com/eowriter/eowriter/chaos/emulator"
 	"github.com/eowriter/eowriter/chaos/workload"
+	"github.com/stretchr/testify/require"
 )
 
 // Schedule is a scenario. The zero value of a field is the plainest choice.
@@ -143,7 +145,7 @@ func (s Schedule) check() error {
 			return fmt.Errorf("schedule: run %d: batches of %d rows", i, r.Batch)
 		}
 		for _, rest := range r.Rests {
-			if rest.Partition >= len(s.Partitions) {
+			if rest.Partition < 0 || rest.Partition >= len(s.Partitions) {
 				return fmt.Errorf("schedule: run %d rests for partition %d", i, rest.Partition)
 			}
 		}
@@ -162,10 +164,39 @@ func readSchedule(file string) (s Schedule, err error) {
 	if err != nil {
 		return s, err
 	}
-	if err := json.Unmarshal(text, &s); err != nil {
+	if s, err = parseSchedule(text); err != nil {
 		return s, fmt.Errorf("read schedule %s: %w", file, err)
 	}
+	return s, nil
+}
+
+func parseSchedule(text []byte) (s Schedule, err error) {
+	if err := json.Unmarshal(text, &s); err != nil {
+		return s, err
+	}
 	return s, s.check()
+}
+
+// If it fails, a schedule that somebody edited takes the player down, or is not the one that is saved again.
+func FuzzSchedule(f *testing.F) {
+	for seed := range uint64(4) {
+		f.Add([]byte(text(Generate(seed))))
+	}
+	f.Add([]byte(`{"Rows":1,"BatchRows":1,"Partitions":[{}],"Runs":[{"Batch":1,"Rests":[{"Partition":-1}]}]}`))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		s, err := parseSchedule(b)
+		if err != nil {
+			return
+		}
+		for _, r := range s.Runs {
+			for _, rest := range r.Rests {
+				s.source(rest.Partition, r.Encoder)
+			}
+		}
+		again, err := parseSchedule([]byte(text(s)))
+		require.NoError(t, err)
+		require.Equal(t, text(s), text(again))
+	})
 }
 
 // save writes the schedule to a new file in a folder and returns the file's name.

@@ -18,6 +18,7 @@ import (
 	"google.golang.org/api/option"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/keepalive"
 )
 
 // childVariable holds the script of a child process.
@@ -54,13 +55,14 @@ func ChildMain() int {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
+	time.AfterFunc(limit-limit/10, func() { // before anything lets go
+		fmt.Fprintln(os.Stderr, "this takes too long:")
+		_ = pprof.Lookup("goroutine").WriteTo(os.Stderr, 1)
+	})
 	status := 0
 	for partition, err := range s.Run(ctx, endpoint(s.Endpoint), tell) {
 		fmt.Fprintf(os.Stderr, "partition %s: %v\n", partition, err)
 		status = 1
-	}
-	if ctx.Err() != nil {
-		_ = pprof.Lookup("goroutine").WriteTo(os.Stderr, 1)
 	}
 	return status
 }
@@ -70,6 +72,8 @@ func endpoint(address string) []option.ClientOption {
 		option.WithEndpoint(address),
 		option.WithoutAuthentication(),
 		option.WithGRPCDialOption(grpc.WithTransportCredentials(insecure.NewCredentials())),
+		// As often as gRPC lets us: connections fall silent all the time here.
+		option.WithGRPCDialOption(grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 10 * time.Second, Timeout: time.Second})),
 	}
 }
 

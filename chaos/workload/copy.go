@@ -23,7 +23,11 @@ func CopyLedger(from, to string, withCompanion bool) error {
 		files = append(files, companion)
 	}
 	for _, suffix := range files {
-		if err := copyFile(from+suffix, to+suffix); err != nil {
+		err := copyFile(from+suffix, to+suffix)
+		if suffix == companion && errors.Is(err, os.ErrNotExist) {
+			continue // its writer died before it made one
+		}
+		if err != nil {
 			return err
 		}
 	}

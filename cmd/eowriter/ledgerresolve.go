@@ -101,6 +101,10 @@ func (f *resolveFlags) resolve(out io.Writer, led *ledger.Ledger) error {
 	if err := checkWord(&p, open, word); err != nil {
 		return err
 	}
+	if s := p.Seal; word != nil && s != nil && s.Reason != ledger.Resolved && suspicious(led, &p) {
+		return fmt.Errorf("partition %q: the ledger was moved, copied or restored while the stream was being replaced: its rows may have landed on the successor, "+
+			"so that nobody can say what landed here; docs/operating.md says how to go on as with a lost ledger", f.name)
+	}
 	shown := resolvedView{
 		Ledger: led.Path(), Partition: source.DisplayName(p.Key.Name), Table: shortTable(p.Key.Table), Epoch: p.Epoch,
 		Suspicious: suspicious(led, &p), word: word, before: p.Resolution,

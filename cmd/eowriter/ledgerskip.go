@@ -77,6 +77,9 @@ func (f *skipFlags) skip(out io.Writer, led *ledger.Ledger) error {
 	if h := p.Halt; h != nil {
 		return fmt.Errorf("partition %q is halted (%s): eowriter ledger resolve comes first", f.name, h.Cause)
 	}
+	if s := p.Seal; s != nil && s.Reason != ledger.Encoding {
+		return fmt.Errorf("the stream of partition %q is being replaced (%s): start the writer, which ends that, and skip the batch then", f.name, s.Reason)
+	}
 	if n := len(f.text()); n > ledger.MaxSkip {
 		return usagef("--reason: %d bytes with what stands before it, at most %d", n, ledger.MaxSkip)
 	}

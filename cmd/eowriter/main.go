@@ -1,7 +1,8 @@
 // Command eowriter writes rows to BigQuery, each exactly once.
 //
 // Begin with "eowriter demo", which needs nothing but itself. "eowriter load" loads files; what it knows is in a ledger,
-// which "eowriter ledger" shows, checks and mends; "eowriter schema" shows what a table takes. "eowriter emulator" stands in for the service, "eowriter bench" measures.
+// which "eowriter ledger" shows, checks and mends; "eowriter schema" shows what a table takes. "eowriter emulator" stands in for the service,
+// "eowriter chaos" tries to break the writer, "eowriter bench" measures.
 // Each subcommand has its own file here; what they do is in the packages under internal.
 package main
 

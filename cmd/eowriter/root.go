@@ -91,6 +91,7 @@ Exit code: 0 success, 1 failure, 2 usage.`,
 		newEmulatorCommand(),
 		newLedgerCommand(),
 		newSchemaCommand(),
+		newChaosCommand(),
 		newBenchCommand(),
 	)
 	return root

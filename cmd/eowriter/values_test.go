@@ -24,6 +24,39 @@ func TestByteSize(t *testing.T) {
 	}
 }
 
+// A size that is printed must be readable, as what it was; anything that can be typed must be read or refused.
+func FuzzByteSize(f *testing.F) {
+	for _, text := range []string{"1MiB", "1.5KiB", "0x1p-2GB", "9223372036854775807", "1e-300", "Inf", "4611686018427387903B"} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		var s, again byteSize
+		if s.Set(text) != nil {
+			return
+		}
+		require.GreaterOrEqual(t, s, byteSize(0))
+		require.NoError(t, again.Set(s.String()), s.String())
+		require.Equal(t, s, again)
+	})
+}
+
+// Two tables must not have one name, and a name that was taken must be shown as it was typed.
+func FuzzTableName(f *testing.F) {
+	f.Add("p.d.t", "p.d.t2")
+	f.Add("example.com:p.d.t", "p.d.t$20260101")
+	f.Add("a..b", "projects/p/datasets/d/tables/t")
+	f.Fuzz(func(t *testing.T, a, b string) {
+		one, err := tableName(a)
+		if err != nil {
+			return
+		}
+		require.Equal(t, a, shortTable(one))
+		if two, err := tableName(b); err == nil {
+			require.Equal(t, a == b, one == two)
+		}
+	})
+}
+
 // Rows must go to the table that was named and to no other.
 func TestTableName(t *testing.T) {
 	for text, want := range map[string]string{

@@ -49,6 +49,7 @@ func FuzzParsePosition(f *testing.F) {
 	f.Add(Position{Offset: 10, Lines: 2, Rows: 1, Cut: true}.Token())
 	f.Fuzz(func(t *testing.T, token []byte) {
 		p, err := ParsePosition(token)
+		require.NotEmpty(t, PositionText(token)) // for any source's positions
 		if err != nil {
 			require.ErrorIs(t, err, ErrPosition)
 			return

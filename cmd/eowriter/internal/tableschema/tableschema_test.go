@@ -77,3 +77,22 @@ message m {
 		EnumType: []*descriptorpb.EnumDescriptorProto{{Name: proto.String("e"), Value: []*descriptorpb.EnumValueDescriptorProto{{Name: proto.String("ONE"), Number: proto.Int32(1)}}}},
 	}))
 }
+
+// Whatever schema is taken must be printed as one that is the same, and that can be taken again.
+func FuzzJSONIsReadBack(f *testing.F) {
+	f.Add([]byte(everything))
+	f.Add([]byte(`[{"name": "x", "type": "RANGE", "rangeElementType": {"type": "DATETIME"}}]`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		ts, err := rows.ParseSchema(text)
+		if err != nil {
+			return
+		}
+		printed, err := json.Marshal(JSON(ts))
+		require.NoError(t, err)
+		again, err := rows.ParseSchema(printed)
+		require.NoError(t, err, "%s", printed)
+		reprinted, err := json.Marshal(JSON(again))
+		require.NoError(t, err)
+		require.Equal(t, string(printed), string(reprinted))
+	})
+}

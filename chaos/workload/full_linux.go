@@ -24,7 +24,7 @@ func fillDisk(ledger string) {
 		if to, _ := os.Readlink(descriptors + e.Name()); err != nil || to != ledger {
 			continue
 		}
-		if err := unix.Dup2(int(full.Fd()), fd); err != nil {
+		if err := unix.Dup3(int(full.Fd()), fd, unix.O_CLOEXEC); err != nil {
 			die("fill the disk", err)
 		}
 		return

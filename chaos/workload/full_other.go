@@ -1,0 +1,5 @@
+//go:build !linux
+
+package workload
+
+func fillDisk(string) { die("fill the disk: only Linux knows /dev/full and /proc") }
