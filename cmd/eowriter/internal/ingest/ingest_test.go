@@ -51,6 +51,72 @@ func TestRepeatedRequests(t *testing.T) {
 	require.Equal(t, upTo(3), g.table("a"))
 }
 
+// If it fails, appends without positions push one that has some out of memory, or move its position.
+func TestLooseAppends(t *testing.T) {
+	g := newRig(t, testOptions(), emulator.Options{})
+	loose := func(n int) Append { return Append{Key: testKey("a"), Rows: [][]byte{object("a", n)}} }
+	require.True(t, g.append(loose(-1)).AtLeastOnce)
+	require.Equal(t, "", g.state("a").Position)
+	g.append(span("a", 0, 1))
+	require.False(t, g.append(loose(-2)).Duplicate)
+	require.False(t, g.append(loose(-2)).Duplicate, "it can't be recognized")
+	require.Equal(t, pos(1), g.state("a").Position)
+	for range 2 {
+		require.True(t, g.append(span("a", 0, 1)).Duplicate)
+		g.crash()
+		g.open()
+	}
+	g.append(span("a", 1, 2))
+	require.Equal(t, []int{-1, 0, -2, -2, 1}, g.table("a"))
+}
+
+// If it fails, a producer that gives up waiting and sends again has its rows twice.
+func TestTheSameAppendAtTheSameTime(t *testing.T) {
+	g := newRig(t, testOptions(), emulator.Options{})
+	fresh := make(chan bool)
+	for range 8 {
+		go func() {
+			p, err := g.in.Accept(ctx(), span("a", 0, 1)) // all wait for the partition to be opened
+			fresh <- err == nil && !p.duplicate && errOf(p.Wait(ctx(), landed)) == nil
+		}()
+	}
+	n := 0
+	for range 8 {
+		if <-fresh {
+			n++
+		}
+	}
+	require.Equal(t, 1, n)
+	require.Equal(t, upTo(1), g.table("a"))
+	g.drained()
+}
+
+// If it fails, an append that the writer refuses at the last moment takes the partition with it, or those behind it land
+// without it.
+func TestWriterRefuses(t *testing.T) {
+	g := newRig(t, testOptions(), emulator.Options{})
+	g.crash()
+	g.wopt.MaxRequestBytes, g.wopt.WindowRequests = 3000, 1
+	g.open()
+	g.append(span("a", 0, 1))
+	g.stall(0)
+	g.accept(span("a", 1, 2))
+	large := span("a", 2, 3)
+	large.Rows[0] = fmt.Appendf(nil, `{"n": 2, "p": "a", "short": null, "day": null}%s`, strings.Repeat(" ", 3000))
+	large.Rows = slices.Repeat(large.Rows, 600)
+	first := g.accept(large)
+	behind := g.accept(span("a", 3, 4))
+	g.letGo()
+	_, err := first.Wait(ctx(), landed)
+	requireReason(t, err, eowriterv1.Reason_REASON_TOO_LARGE)
+	_, err = behind.Wait(ctx(), landed)
+	requireReason(t, err, eowriterv1.Reason_REASON_UNAVAILABLE)
+	require.Equal(t, pos(2), g.refused(span("a", 3, 4), eowriterv1.Reason_REASON_POSITION).Position)
+	g.append(span("a", 2, 3))
+	require.Equal(t, upTo(3), g.table("a"))
+	g.drained()
+}
+
 // If it fails, appends that shared a request are not known one by one: while they are open, when they have landed, and
 // after a restart in either case.
 func TestAppendsThatShareABatch(t *testing.T) {

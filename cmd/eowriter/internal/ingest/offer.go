@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"errors"
 	"slices"
 	"time"
 
@@ -81,7 +82,7 @@ func (p *partition) cut() (b *batch, full bool) {
 		marks += 40 + len(e.before) + len(e.after)
 		// An append with dead rows has a batch of its own: so it is known of each letter which append it was of.
 		alone := len(e.dead) > 0 || e.schema != queue[0].schema || len(queue[0].dead) > 0
-		if n > 0 && (alone || marks > maxMarks || rows > opt.BatchRows || bytes > opt.BatchBytes) {
+		if n > 0 && (p.apart || alone || marks > maxMarks || rows > opt.BatchRows || bytes > opt.BatchBytes) {
 			return &batch{entries: queue[:n:n]}, true
 		}
 	}
@@ -116,6 +117,10 @@ func (p *partition) content(b *batch) committed.Batch {
 func (p *partition) took(b *batch, content committed.Batch, r *committed.Result, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if errors.Is(err, committed.ErrTooLarge) && len(b.entries) > 1 {
+		p.apart = true // each of them once more, alone
+		return
+	}
 	if err != nil {
 		for _, e := range b.entries {
 			e.fail(notAccepted(err))

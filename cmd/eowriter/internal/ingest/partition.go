@@ -38,6 +38,7 @@ type partition struct {
 	open     []*batch          // offered and not landed, oldest first
 	reached  []byte            // position after the last append that was offered
 	progress bool              // something has landed since it was opened
+	apart    bool              // appends don't share batches: several were too large for a request
 
 	offering bool          // offer runs
 	offerEnd chan struct{} // closed when it has ended
