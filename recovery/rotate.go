@@ -54,7 +54,7 @@ func (m *Machine) seal(successor string) {
 	if m.rotation.seal.Reason != ledger.Resolved {
 		m.part.Resolution = nil // the ledger does so too: the stream's count decides
 	}
-	m.rotation.seal.Successor = successor
+	m.rotation.seal.Successor, m.ownSeal = successor, true
 	m.phase = phaseSealing
 	m.write(Action{Kind: Seal, Seal: &m.rotation.seal})
 }
@@ -86,8 +86,7 @@ func (m *Machine) callFailed(a *retry.Answer) {
 	switch {
 	case a.Class == retry.Transient || a.Class == retry.Idle:
 		m.hold(Backoff)
-	case a.Class == retry.Gone && m.phase == phaseFinalizing && m.part.Resolution != nil &&
-		(!m.suspicious || m.ownSeal || m.rotation.seal.Reason == ledger.Resolved):
+	case a.Class == retry.Gone && m.phase == phaseFinalizing && m.part.Resolution != nil && (!m.suspicious || m.ownSeal):
 		// Nobody but a person can say. Of a copy of a ledger in which the stream was sealed not even a person: what is
 		// in the table may have landed on the successor, where other batches would take these offsets.
 		m.counted(m.part.Resolution.Landed)
