@@ -93,7 +93,11 @@ func (m *Machine) callFailed(a *retry.Answer) {
 	case a.Class == retry.Gone && m.phase == phaseFinalizing && m.window.items.len() == 0 && !m.suspicious:
 		m.counted(m.part.Acked) // it expired, and nothing was open: what was acknowledged is all
 	case a.Class == retry.Gone && m.phase == phaseFinalizing:
-		m.stop(InDoubt, m.part.Acked, "the sealed stream is gone with open intents", a)
+		detail := "the sealed stream is gone with open intents"
+		if m.window.items.len() == 0 {
+			detail = "the sealed stream is gone, and with it what another owner may have written"
+		}
+		m.stop(InDoubt, m.part.Acked, detail, a)
 	default:
 		m.stop(Blocked, m.part.Acked, m.describe(m.part.Acked, a), a)
 	}
