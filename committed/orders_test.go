@@ -2,6 +2,7 @@ package committed_test
 
 import (
 	"context"
+	"os"
 	"testing"
 	"time"
 
@@ -243,6 +244,23 @@ func TestVerify(t *testing.T) {
 			require.NoError(t, led.Close())
 		})
 	}
+}
+
+// If it fails, a partition that was taken over is said to be in doubt where a start would begin a new epoch: for as
+// long as the ledger, which was moved before it was opened, stays open.
+func TestVerifyTakenOver(t *testing.T) {
+	b := newBench(t, committed.Options{}, emulator.Options{})
+	b.requireLanded(b.append(b.partition("a", true), 0, 1))
+	b.close()
+	require.NoError(t, os.Remove(b.path+".incarnation"))
+	b.open()
+	p := b.partition("a", true)
+	require.NoError(t, p.Close(b.ctx()))
+	require.NoError(t, b.srv.ExpireStream(b.stream(1).Name))
+	v, err := b.w.Verify(b.ctx(), p.Key(), nil)
+	require.NoError(t, err)
+	require.Equal(t, recovery.NewEpoch, v.Verdict)
+	require.True(t, b.led.Moved())
 }
 
 // If it fails, who closes the writer leaves a verification behind, which goes on asking for ever, or over clients

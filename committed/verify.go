@@ -58,7 +58,7 @@ func (w *Writer) Verify(ctx context.Context, key ledger.Key, schema *Schema) (Ve
 	v := Verification{Partition: part, Open: open, End: -1}
 	s := recovery.Situation{
 		Sealed: part.Seal != nil, Open: len(open) > 0,
-		Suspicious: part.Owner != w.led.Identity() || w.led.Moved(),
+		Suspicious: !w.led.Owns(part.Owner),
 		Known: func(end int64) bool {
 			return slices.ContainsFunc(open, func(in ledger.Intent) bool { return in.End() == end })
 		},

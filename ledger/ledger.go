@@ -267,6 +267,10 @@ func (l *Ledger) Identity() Identity { return l.identity }
 // that is open for writing tells whether this opening did.
 func (l *Ledger) Moved() bool { return l.moved }
 
+// Owns says whether what has this owner, a partition or a seal, is this ledger's own. Of a ledger that was opened for
+// reading: whether it would be, if it were opened for writing now.
+func (l *Ledger) Owns(owner Identity) bool { return owner == l.identity && !(l.readOnly && l.moved) }
+
 // wouldMove says what Moved says if the ledger were opened for writing now.
 func (l *Ledger) wouldMove(info os.FileInfo) (bool, error) {
 	companion, found, err := readCompanion(l.path, l.head.ID)

@@ -112,6 +112,7 @@ func TestWordIsVoidElsewhere(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, r.Moved())
 	require.NotNil(t, resolutionOf(t, r, p.Key), "looking changes nothing")
+	require.False(t, r.Owns(p.Owner))
 	require.NoError(t, r.Close())
 
 	l = mustOpen(t, copied, nil)

@@ -115,5 +115,5 @@ const movedWarning = "warning: this ledger was moved, copied or restored: the ta
 
 // suspicious says whether a partition's stream may be another owner's by now.
 func suspicious(led *ledger.Ledger, p *ledger.Partition) bool {
-	return led.Moved() || p.Owner != led.Identity()
+	return !led.Owns(p.Owner)
 }

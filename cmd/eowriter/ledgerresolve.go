@@ -101,7 +101,7 @@ func (f *resolveFlags) resolve(out io.Writer, led *ledger.Ledger) error {
 	if err := checkWord(&p, open, word); err != nil {
 		return err
 	}
-	if s := p.Seal; word != nil && s != nil && (led.Moved() || s.Owner != led.Identity()) {
+	if s := p.Seal; word != nil && s != nil && !led.Owns(s.Owner) {
 		return fmt.Errorf("partition %q: the ledger was moved, copied or restored while the stream was being replaced: its rows may have landed on the successor, "+
 			"so that nobody can say what landed here; docs/operating.md says how to go on as with a lost ledger", f.name)
 	}
