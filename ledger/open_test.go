@@ -279,3 +279,26 @@ func TestReadOnly(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, before, after)
 }
+
+// A copy that was made during the last run, and put back over the file, is not noticed: nothing beside it tells. If
+// it fails where the companion was removed, as people are told to, it can't be made to be noticed.
+func TestRestoredInTheSameRun(t *testing.T) {
+	path := newPath(t)
+	l := mustOpen(t, path, nil)
+	p := mustOpenEpoch(t, l, "a", Replayable)
+	backup, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.NoError(t, bind(l, p.ID, 1, batch(0, 0, 10)))
+	require.NoError(t, l.Close())
+	for _, noticed := range []bool{false, true} {
+		if noticed {
+			require.NoError(t, os.Remove(companionPath(path)))
+		}
+		require.NoError(t, os.WriteFile(path, backup, 0o600)) // the inode stays
+		r, err := OpenReadOnly(path)
+		require.NoError(t, err)
+		require.Equal(t, noticed, r.Moved())
+		require.Equal(t, !noticed, r.Owns(p.Owner))
+		require.NoError(t, r.Close())
+	}
+}
