@@ -112,7 +112,7 @@ type writer struct {
 
 // open opens a writer that reaches the service at an address.
 func (s *stage) open(addr string, opt committed.Options) writer {
-	led, err := ledger.Open(s.ledger, nil)
+	led, err := ledger.Open(s.ledger, &ledger.Options{SegmentBytes: 256 << 10})
 	require.NoError(s, err)
 	opt.ClientOptions = []option.ClientOption{option.WithEndpoint(addr), option.WithoutAuthentication(),
 		option.WithGRPCDialOption(grpc.WithTransportCredentials(insecure.NewCredentials()))}
