@@ -300,6 +300,9 @@ func TestSkippedLarge(t *testing.T) {
 			require.NoError(t, err)
 			require.NoError(t, r.Stored(b.ctx()))
 		}
+		// A request that is still on its way would land once the fault is gone.
+		refused := func() bool { return b.srv.FaultCounts()[string(emulator.ErrorBefore)] > 0 && p.InFlight() == 0 }
+		require.Eventually(t, refused, 30*time.Second, time.Millisecond)
 		b.close()
 		b.srv.ClearFaults()
 		b.opt.Backoff = retry.Policy{Initial: time.Millisecond, Max: 20 * time.Millisecond, Multiplier: 2}
