@@ -27,10 +27,11 @@ func (p *player) resolve() (n int, err error) {
 }
 
 // skip is a person who gives up the oldest open batch of each partition whose source can be read again: only its dead
-// letters are in the source's own words.
+// letters are in the source's own words. The ledger refuses it for a sealed stream.
 func (p *player) skip() error {
 	_, err := p.order(func(led *ledger.Ledger, part ledger.Partition, open []ledger.Intent, done func(error)) bool {
-		if p.s.Partitions[partitionOf(part.Key)].Frozen || part.Halt != nil || len(open) == 0 || open[0].Rows == 0 {
+		sealed := part.Seal != nil && part.Seal.Reason != ledger.Encoding
+		if sealed || p.s.Partitions[partitionOf(part.Key)].Frozen || part.Halt != nil || len(open) == 0 || open[0].Rows == 0 {
 			return false
 		}
 		p.journal.note("%s: the batch at %d is skipped", part.Key.Name, open[0].Start)
