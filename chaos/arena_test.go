@@ -99,8 +99,9 @@ func folder(t testing.TB) string {
 func (a *arena) crash(at workload.Point) {
 	a.t.Helper()
 	s := a.script
+	started := make(chan struct{}) // closed when the child is known
 	if at.Step == committed.B4 {
-		a.killAtApply(at)
+		a.killAtApply(at, started)
 	} else {
 		s.Kill = at
 	}
@@ -108,6 +109,7 @@ func (a *arena) crash(at workload.Point) {
 		a.mu.Lock()
 		defer a.mu.Unlock()
 		a.proc, a.exited = p, exited
+		close(started)
 	}, a.log.Add)
 	a.onAppend.Store(nil)
 	require.NoError(a.t, err, "the child that was to die at %v", at)
@@ -117,7 +119,7 @@ func (a *arena) crash(at workload.Point) {
 
 // killAtApply has the service kill the child at B4: when it has an append in hand,
 // which is applied for a writer that is dead (done) or not at all.
-func (a *arena) killAtApply(at workload.Point) {
+func (a *arena) killAtApply(at workload.Point, started <-chan struct{}) {
 	var n atomic.Int64
 	kill := func(r emulator.Request) {
 		if r.Offset >= workload.ProbeOffset || n.Add(1) != int64(at.Nth) {
@@ -126,6 +128,7 @@ func (a *arena) killAtApply(at workload.Point) {
 		if !at.Done {
 			a.srv.Inject(emulator.Fault{Kind: emulator.CloseBefore, Stream: r.Stream, Count: 1})
 		}
+		<-started
 		a.mu.Lock()
 		proc, exited := a.proc, a.exited
 		a.mu.Unlock()

@@ -55,7 +55,7 @@ func (s Script) Run(ctx context.Context, opts []option.ClientOption, tell func(N
 		if err == nil {
 			return
 		}
-		tell(Note{Kind: Stopped, Partition: partition, Cause: CauseOf(err), Text: err.Error()})
+		tell(Note{Kind: Stopped, Partition: partition, Cause: causeOf(err), Text: err.Error()})
 		mu.Lock()
 		defer mu.Unlock()
 		failed[partition] = err

@@ -50,8 +50,8 @@ var causes = []struct {
 	{committed.ErrSource, "source"}, {committed.ErrUnknown, "unknown"},
 }
 
-// CauseOf is the word for an error, "other" if there is none.
-func CauseOf(err error) string {
+// causeOf is the word for an error, "other" if there is none.
+func causeOf(err error) string {
 	for _, c := range causes {
 		if errors.Is(err, c.err) {
 			return c.word

@@ -16,53 +16,30 @@ import (
 // ProbeOffset is where probes are, and no rows.
 const ProbeOffset = 1 << 62
 
-// Witness sees what ledgers make durable and what comes to the service, so that the
-// oracle can tell whether anything came before its intent was durable. Give Committed
-// to ledger.Options and Append to emulator.Options. Safe for concurrent use.
+// Witness sees what ledgers of other processes make durable and what comes to the
+// service, so that the oracle can tell whether anything came before its intent was
+// durable. Give Append to emulator.Options, and the same record to Script.Record. Safe for
+// concurrent use.
 type Witness struct {
 	mu       sync.Mutex // guards what follows
-	record   *os.File   // what other processes have written, or nil
-	read     []byte     // of it, after the last whole line
+	record   *os.File
+	read     []byte // of it, after the last whole line
 	bound    []chaos.Bound
 	requests []chaos.Request
 	err      error
 }
 
-// NewWitness watches the ledgers of this process, and those of others that write their
-// record to a file (Script.Record), which it makes. "": there are none.
+// NewWitness makes the record, a file that writers append to.
 func NewWitness(record string) (*Witness, error) {
-	w := &Witness{}
-	if record == "" {
-		return w, nil
+	f, err := os.OpenFile(record, os.O_RDONLY|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
 	}
-	var err error
-	w.record, err = os.OpenFile(record, os.O_RDONLY|os.O_CREATE, 0o600)
-	return w, err
+	return &Witness{record: f}, nil
 }
 
 // Close closes the record.
-func (w *Witness) Close() error {
-	if w.record == nil {
-		return nil
-	}
-	return w.record.Close()
-}
-
-// Committed takes down what a commit has bound.
-func (w *Witness) Committed(c ledger.Commit) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, b := range c.Bound {
-		w.add(boundAs(b.Key.Name, b.Stream, b.Intent))
-	}
-}
-
-func (w *Witness) add(b chaos.Bound, err error) {
-	w.bound = append(w.bound, b)
-	if err != nil && w.err == nil {
-		w.err = err
-	}
-}
+func (w *Witness) Close() error { return w.record.Close() }
 
 // Append takes down a request and how much was durable when it came: what its writer
 // has recorded before it sent it is in the file by now.
@@ -80,9 +57,6 @@ func (w *Witness) Append(r emulator.Request) {
 
 // catchUp reads the record to its end.
 func (w *Witness) catchUp() error {
-	if w.record == nil {
-		return nil
-	}
 	more, err := io.ReadAll(w.record)
 	if err != nil {
 		return err
