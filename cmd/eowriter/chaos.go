@@ -65,7 +65,7 @@ Exit code 1 unless there are 0 violations.`,
 	f.StringVar(&name, "scenario", "all", "a scenario, a group of them such as wire, or all")
 	f.Uint64Var(&opt.Seed, "seed", 0, "of all decisions; 0: a new one")
 	f.DurationVar(&opt.Duration, "duration", 0, "play rounds for so long; 0: one of each scenario")
-	f.Int64Var(&opt.Rows, "rows", 0, "rows of a round; 0: as many as the scenario finds right")
+	f.Int64Var(&opt.Rows, "rows", 0, "rows of a round, but 40 batches of each partition at least; 0: as many as the scenario finds right")
 	f.BoolVar(&asJSON, "json", false, "print the result as one JSON object")
 	f.BoolVar(&list, "list", false, "describe the scenarios")
 	cmd.AddCommand(&cobra.Command{
