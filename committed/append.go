@@ -33,7 +33,9 @@ type Batch struct {
 	// nothing else.
 	Dead []ledger.Dead
 
-	// Parts are the producer appends that the batch carries, if several.
+	// Parts are the producer appends that the batch carries, if several: at most 10,000. The ledger keeps those
+	// of the last batch that has landed and writes them with every commit of the partition, so they should
+	// take a few KiB.
 	Parts []ledger.Part
 }
 

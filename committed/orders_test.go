@@ -245,6 +245,30 @@ func TestVerify(t *testing.T) {
 	}
 }
 
+// If it fails, who closes the writer leaves a verification behind, which goes on asking for ever, or over clients
+// that nobody closes.
+func TestVerifyWhileClosing(t *testing.T) {
+	key := ledger.Key{Table: table, Name: "a"}
+	b, _ := newUnanswered(t, true)
+	b.srv.Inject(emulator.Fault{Kind: emulator.Stall})
+	led, err := ledger.OpenReadOnly(b.path)
+	require.NoError(t, err)
+	w, err := committed.Open(b.ctx(), led, b.opt)
+	require.NoError(t, err)
+	before := b.srv.Stats().Appends
+	verified := make(chan error)
+	go func() {
+		_, err := w.Verify(context.Background(), key, nil)
+		verified <- err
+	}()
+	require.Eventually(t, func() bool { return b.srv.Stats().Appends > before }, 30*time.Second, time.Millisecond)
+	require.NoError(t, w.Close(b.ctx()))
+	require.ErrorIs(t, <-verified, committed.ErrClosed)
+	_, err = w.Verify(context.Background(), key, nil)
+	require.ErrorIs(t, err, committed.ErrClosed)
+	require.NoError(t, led.Close())
+}
+
 // If it fails, a batch with more rows than a seal can name can't be skipped: the batches of a load may
 // have a million.
 func TestSkippedLarge(t *testing.T) {

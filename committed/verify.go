@@ -34,8 +34,18 @@ const lagTries = 8
 // rows, nor the ledger, which may be open for reading only. It tries again while the service is
 // unavailable, until ctx ends; then Verdict is Again. schema is what to encode the probe with, or nil for the
 // writer schema of the partition's newest batch. The partition must not be open in this writer. The error
-// says only that the ledger could not be read.
+// says only that the ledger could not be read, or that the writer was closed (ErrClosed).
 func (w *Writer) Verify(ctx context.Context, key ledger.Key, schema *Schema) (Verification, error) {
+	w.mu.Lock()
+	if w.closed {
+		w.mu.Unlock()
+		return Verification{}, fmt.Errorf("verify partition %q of %s: %w", key.Name, key.Table, ErrClosed)
+	}
+	w.verifying.Add(1) // Close waits for it
+	w.mu.Unlock()
+	defer w.verifying.Done()
+	ctx, cancel := w.bind(ctx)
+	defer cancel()
 	part, open, err := w.led.Partition(key)
 	if err != nil {
 		return Verification{}, err
@@ -69,6 +79,9 @@ func (w *Writer) Verify(ctx context.Context, key ledger.Key, schema *Schema) (Ve
 		if settled || lags > lagTries || !pause(ctx, delays.Next()) {
 			break
 		}
+	}
+	if v.Verdict == recovery.Again && w.ctx.Err() != nil {
+		return Verification{}, fmt.Errorf("verify partition %q of %s: %w", key.Name, key.Table, ErrClosed)
 	}
 	for i := range open {
 		if v.Verdict == recovery.Acked && open[i].Rows > 0 && open[i].End() <= v.End {

@@ -28,7 +28,8 @@ type Writer struct {
 	mu         sync.Mutex // guards what follows
 	partitions map[ledger.Key]*Partition
 	closed     bool
-	gone       chan struct{} // closed when Close is done
+	verifying  sync.WaitGroup // calls of Verify; nothing is added once closed
+	gone       chan struct{}  // closed when Close is done
 }
 
 // Open returns a writer on an open ledger, which stays the caller's to close, after
@@ -204,8 +205,9 @@ func (w *Writer) Close(ctx context.Context) error {
 		wg.Go(func() { errs[i] = p.Close(ctx) })
 	}
 	wg.Wait()
-	w.clients.close()
 	w.end()
+	w.verifying.Wait()
+	w.clients.close()
 	return errors.Join(errs...)
 }
 

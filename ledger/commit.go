@@ -110,6 +110,7 @@ type committer struct {
 	ledger   *Ledger
 	mirror   *mirror
 	t        transaction      // of the group at hand, reused
+	done     Commit           // what it made durable, if it changed anything
 	finished chan<- []pending // to the notifier, unbuffered: it is at most one group behind
 }
 
@@ -142,12 +143,21 @@ func (c *committer) commit(group []pending) {
 	err := c.ledger.Err()
 	if err == nil {
 		if err = c.transact(group); err == nil {
+			c.tell()
 			return
 		}
 		err = c.ledger.fail(err)
 	}
 	for i := range group {
 		group[i].err = err
+	}
+}
+
+// tell tells who wants to know what was committed, if anything was. A panic there is not the ledger's.
+func (c *committer) tell() {
+	if told := c.ledger.committed; told != nil && c.t.changed {
+		told(c.done)
+		clear(c.t.bound)
 	}
 }
 
@@ -188,10 +198,7 @@ func (c *committer) transact(group []pending) (err error) {
 	if err := l.hooks.commit(tx.Commit); err != nil {
 		return fmt.Errorf("commit: %w", err)
 	}
-	if l.committed != nil {
-		l.committed(Commit{Writes: writes, Took: time.Since(began), Bound: c.t.bound})
-		clear(c.t.bound)
-	}
+	c.done = Commit{Writes: writes, Took: time.Since(began), Bound: c.t.bound}
 	l.segments.drop(c.t.dropped)
 	return nil
 }

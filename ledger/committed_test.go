@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"go.etcd.io/bbolt"
 )
 
 // If it fails, whoever watches commits is told of an intent after it may have been sent, or of
@@ -64,4 +65,19 @@ func TestCommitted(t *testing.T) {
 	three.Number = 40
 	require.ErrorIs(t, bind(l, p.ID, 2, three), ErrFailed)
 	require.Empty(t, take(), "it may or may not be on disk")
+}
+
+// If it fails, a panic of whoever watches commits passes for damage: the ledger refuses all further work, and says
+// that it is damaged, which it is not.
+func TestCommittedPanics(t *testing.T) {
+	l := mustOpen(t, newPath(t), &Options{Committed: func(Commit) { panic("theirs") }})
+	var whole *contents
+	require.NoError(t, l.view(func(tx *bbolt.Tx) (err error) {
+		whole, err = readContents(tx)
+		return err
+	}))
+	c := &committer{ledger: l, mirror: whole.mirror()}
+	w := &schemaWrite{descriptor: []byte("d"), fingerprint: FingerprintOf([]byte("d"))}
+	require.PanicsWithValue(t, "theirs", func() { c.commit([]pending{{write: w}}) })
+	require.NoError(t, l.Err())
 }

@@ -55,9 +55,9 @@ func (l *Ledger) Size() (Size, error) {
 //	C6 segments that no open batch needs are removed
 //
 // Up to C4 the old file is the ledger, and the copy a file that can be removed (L.new-*). From C4 on the copy
-// is. It is locked until C5, so that nobody opens it before; from then on the companion file doesn't
-// fit the old file any more: whoever brings that back, by whatever name, has a suspicious ledger,
-// which takes over nothing that was written since.
+// is. It is locked until C6, so that nobody opens it before, and freezes rows in a segment that is about to be
+// removed. From C5 on the companion file doesn't fit the old file any more: whoever brings that back, by whatever
+// name, has a suspicious ledger, which takes over nothing that was written since.
 func Compact(path string) (before, after Size, err error) {
 	return compact(path, func(string) {})
 }
@@ -76,10 +76,6 @@ func compact(path string, step func(string)) (before, after Size, err error) {
 	if after.Used, err = l.replace(step); err != nil {
 		return before, after, fmt.Errorf("compact ledger %s: %w", l.path, err)
 	}
-	if err := l.segments.trim(); err != nil {
-		return before, after, fmt.Errorf("compact ledger %s: remove free segments: %w", l.path, err)
-	}
-	step("C6")
 	info, err := os.Stat(l.path)
 	if err != nil {
 		return before, after, fmt.Errorf("compact ledger %s: %w", l.path, err)
@@ -98,8 +94,8 @@ func sizeOf(path string) (s Size, err error) {
 	return l.Size()
 }
 
-// replace puts a copy in the place of the ledger's file (C2 to C5). It returns how many of its bytes
-// are in use.
+// replace puts a copy in the place of the ledger's file, and removes what it does not need (C2 to C6). It
+// returns how many of its bytes are in use.
 func (l *Ledger) replace(step func(string)) (used int64, err error) {
 	f, err := os.CreateTemp(filepath.Dir(l.path), filepath.Base(l.path)+".new-*") // mode 0600
 	if err != nil {
@@ -144,6 +140,10 @@ func (l *Ledger) replace(step func(string)) (used int64, err error) {
 		return 0, err
 	}
 	step("C5")
+	if err := l.segments.trim(); err != nil {
+		return 0, fmt.Errorf("remove free segments: %w", err)
+	}
+	step("C6")
 	return used, nil
 }
 

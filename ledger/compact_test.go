@@ -188,6 +188,21 @@ func requireSuspicious(t *testing.T, name string) {
 	require.NoError(t, os.Remove(companionPath(name)))
 }
 
+// If it fails, a writer that waits for the ledger gets it while it is being compacted, and freezes rows in a
+// segment that is then removed: they are lost.
+func TestLockedWhileCompacting(t *testing.T) {
+	path, want := wasteful(t)
+	_, _, err := compact(path, func(step string) {
+		if step < "C4" {
+			return // the old file is still the ledger
+		}
+		_, err := Open(path, small)
+		require.ErrorIs(t, err, ErrInUse, step)
+	})
+	require.NoError(t, err)
+	requireCompacted(t, path, want)
+}
+
 // If it fails, a ledger is compacted under a writer, or a damaged one replaced by what is left of it.
 func TestCompactRefuses(t *testing.T) {
 	path, want := wasteful(t)

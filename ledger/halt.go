@@ -82,9 +82,9 @@ func (w *haltWrite) apply(t *transaction) error {
 // Resolution is a person's word on a stream that is gone: what of it has landed.
 //
 // It is about the window as it stood, and about a stream that nobody can ask any more. So it is
-// void with the first write that shows otherwise: any other than Seal with reason Resolved
-// and the Settle after it. It is void, too, once the ledger is opened elsewhere or was restored:
-// each copy of it would go on from there.
+// void with the first write that shows otherwise: Bind, Acknowledge, Halt, OpenEpoch, or Seal with
+// another reason than Resolved; the Settle that carries it out ends it. It is void, too, once the ledger is
+// opened elsewhere or was restored: each copy of it would go on from there.
 type Resolution struct {
 	Landed int64     // the rows below this offset have landed, no others: Acked, or the end of an open intent
 	At     time.Time // filled in by the ledger when it is zero

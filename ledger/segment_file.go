@@ -107,6 +107,9 @@ func (s *segments) sizes() (all, free int64, err error) {
 			continue
 		}
 		info, err := entry.Info()
+		if errors.Is(err, os.ErrNotExist) {
+			continue // removed meanwhile
+		}
 		if err != nil {
 			return 0, 0, fmt.Errorf("look at a segment: %w", err)
 		}

@@ -40,6 +40,7 @@ func (n *node) restore(old book, noticed bool) {
 	n.book = old.clone()
 	if noticed {
 		n.identity.Nonce += 100
+		n.book.part.Resolution = nil // void elsewhere
 	}
 }
 
@@ -47,6 +48,7 @@ func (n *node) restore(old book, noticed bool) {
 func (w *world) copyOf(b book, name string, nonce int) *node {
 	n := w.node(name, nonce)
 	n.book = b.clone()
+	n.book.part.Resolution = nil // void elsewhere
 	return n
 }
 

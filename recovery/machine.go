@@ -33,7 +33,7 @@ type Machine struct {
 	out   []Action
 
 	suspicious bool // part.Owner is not the ledger's identity: take the stream over once its end is proved
-	ownSeal    bool // the seal that Start found is of the ledger's identity: its successor is nobody else's
+	ownSeal    bool // the seal, found by Start or made since, is of the ledger's identity: its successor is nobody else's
 	aged       bool // rotate as soon as the stream's end is proved
 	retiring   bool // forget the partition as soon as nothing is open
 	probed     bool // a probe of this incarnation fitted: binding is allowed (invariant 2)
@@ -291,7 +291,7 @@ func (m *Machine) adopt(e Event) {
 		return
 	}
 	m.part, m.suspicious = *e.Partition, e.Suspicious
-	m.rotation, m.probed, m.aged = nil, false, false
+	m.rotation, m.ownSeal, m.probed, m.aged = nil, false, false, false
 	m.phase = phaseProbing
 }
 

@@ -124,7 +124,7 @@ func (m *Machine) normalize() (batches, numbers uint64) {
 	} else {
 		m.conns, m.connID = 1, 1
 	}
-	m.ownSeal = m.ownSeal && m.suspicious // or it is not asked, and never will be
+	m.ownSeal = m.ownSeal && m.suspicious       // or it is not asked, and never will be
 	m.tries[Backoff] = min(m.tries[Backoff], 1) // more only tells the owner how long to wait
 	m.served = false                            // only matters for the idle close and to who yields, which the model hasn't
 	return batches, numbers

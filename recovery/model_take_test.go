@@ -74,6 +74,7 @@ func (s *state) meddle(n *node, m move) {
 		n.hangUp()
 		n.nonce += uint64(len(s.nodes))
 		n.book = s.backup.clone()
+		n.book.part.Resolution = nil // the ledger has noticed
 		s.touched = true
 		n.start()
 	case reverted:
@@ -95,6 +96,7 @@ func (s *state) meddle(n *node, m move) {
 		spend(&s.left.copies)
 		n.exists = true
 		n.book = s.backup.clone()
+		n.book.part.Resolution = nil
 		s.touched = true
 		n.start()
 	case skipped:

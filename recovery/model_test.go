@@ -54,6 +54,12 @@ func TestModel(t *testing.T) {
 			full: func(b *bounds) { b.rows, b.delays, b.crashes = 3, 2, 2 },
 		},
 		{
+			name: "restored, with a second word",
+			with: func(b *bounds) {
+				b.rows, b.batch, b.delays, b.crashes, b.ages, b.errors, b.lags, b.restores, b.expiries, b.words = 2, 1, 0, 1, 0, 0, 0, 1, 1, 2
+			},
+		},
+		{
 			name: "rolled back",
 			with: func(b *bounds) { b.crashes, b.lags, b.reverts, b.expiries = 1, 0, 1, 1 },
 			full: func(b *bounds) { b.crashes, b.lags = 2, unlimited },

@@ -54,6 +54,7 @@ func (n *node) start() {
 		b := n.book.clone()
 		e.Partition, e.Intents = &b.part, b.open
 		e.Suspicious = b.part.Owner != n.identity
+		e.OwnSeal = b.part.Seal != nil && b.part.Seal.Owner == n.identity
 		batch := uint64(0)
 		for i, in := range b.open {
 			if i == 0 || in.From == 0 {

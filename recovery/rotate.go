@@ -54,7 +54,7 @@ func (m *Machine) seal(successor string) {
 	if m.rotation.seal.Reason != ledger.Resolved {
 		m.part.Resolution = nil // the ledger does so too: the stream's count decides
 	}
-	m.rotation.seal.Successor = successor
+	m.rotation.seal.Successor, m.ownSeal = successor, true
 	m.phase = phaseSealing
 	m.write(Action{Kind: Seal, Seal: &m.rotation.seal})
 }
@@ -86,15 +86,18 @@ func (m *Machine) callFailed(a *retry.Answer) {
 	switch {
 	case a.Class == retry.Transient || a.Class == retry.Idle:
 		m.hold(Backoff)
-	case a.Class == retry.Gone && m.phase == phaseFinalizing && m.part.Resolution != nil &&
-		(!m.suspicious || m.ownSeal || m.rotation.seal.Reason == ledger.Resolved):
+	case a.Class == retry.Gone && m.phase == phaseFinalizing && m.part.Resolution != nil && (!m.suspicious || m.ownSeal):
 		// Nobody but a person can say. Of a copy of a ledger in which the stream was sealed not even a person: what is
 		// in the table may have landed on the successor, where other batches would take these offsets.
 		m.counted(m.part.Resolution.Landed)
 	case a.Class == retry.Gone && m.phase == phaseFinalizing && m.window.items.len() == 0 && !m.suspicious:
 		m.counted(m.part.Acked) // it expired, and nothing was open: what was acknowledged is all
 	case a.Class == retry.Gone && m.phase == phaseFinalizing:
-		m.stop(InDoubt, m.part.Acked, "the sealed stream is gone with open intents", a)
+		detail := "the sealed stream is gone with open intents"
+		if m.window.items.len() == 0 {
+			detail = "the sealed stream is gone, and with it what another owner may have written"
+		}
+		m.stop(InDoubt, m.part.Acked, detail, a)
 	default:
 		m.stop(Blocked, m.part.Acked, m.describe(m.part.Acked, a), a)
 	}

@@ -61,6 +61,7 @@ type haunting struct {
 	step     committed.Step // of the new writer, before or after which it is time
 	done     bool
 	onAppend func(emulator.Request) bool // or a request at the service, for which it is
+	armed    atomic.Bool                 // what is above is set
 	once     sync.Once
 	released atomic.Bool
 }
@@ -122,7 +123,7 @@ func TestZombieOfAnOldWriter(t *testing.T) {
 func testZombie(t *testing.T, m moment, faults []netfault.Fault, partition int) bool {
 	h := &haunting{}
 	h.stage = newStage(t, 2000, emulator.Options{OnAppend: func(r emulator.Request) {
-		if h.onAppend != nil && !h.released.Load() && h.onAppend(r) {
+		if h.armed.Load() && !h.released.Load() && h.onAppend != nil && h.onAppend(r) {
 			h.release()
 		}
 	}})
@@ -133,8 +134,9 @@ func testZombie(t *testing.T, m moment, faults []netfault.Fault, partition int) 
 		h.move()
 	}
 	m.arm(h)
+	h.armed.Store(true)
 
-	opt := committed.Options{WindowRequests: 8, AnswerTimeout: time.Second, Events: committed.Events{Step: func(e committed.StepEvent) {
+	opt := committed.Options{WindowRequests: 8, Events: committed.Events{Step: func(e committed.StepEvent) {
 		if h.step != "" && e.Step == h.step && e.Done == h.done {
 			h.release()
 		}

@@ -19,7 +19,7 @@ type driveJob struct {
 	Steps    int
 	Big      bool // a step near the end is a big one
 	Close    bool // or the process ends without that
-	Compact  bool // and then it makes the file smaller
+	Compact  bool // it makes the file smaller, and nothing else
 }
 
 // segmentBytes keeps segments small, so that there are several.
@@ -32,6 +32,11 @@ const afterBig = 6
 func note(format string, args ...any) { fmt.Fprintf(os.Stdout, format+"\n", args...) }
 
 func (j driveJob) run() error {
+	if j.Compact {
+		note("compacting")
+		_, _, err := ledger.Compact(j.Path)
+		return err
+	}
 	t := j.Found
 	note("opening")
 	l, err := ledger.Open(j.Path, &ledger.Options{SegmentBytes: j.Segments})
@@ -72,12 +77,7 @@ func (j driveJob) run() error {
 		return err
 	}
 	note("closed")
-	if !j.Compact {
-		return nil
-	}
-	note("compacting")
-	_, _, err = ledger.Compact(j.Path)
-	return err
+	return nil
 }
 
 // driver carries out steps.

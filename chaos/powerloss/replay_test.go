@@ -178,26 +178,22 @@ func TestReplay(t *testing.T) {
 	t.Logf("%d images at %d moments of %d runs, in which %d steps were promised", total.Images, total.Windows, rounds, total.Promised)
 }
 
-// TestReplayKilled kills a process at each step of creating and opening a ledger and of
+// TestReplayKilled kills a process at each step of creating, opening and compacting a ledger and of
 // making segments; the next one goes on with what it finds, and then the power is lost. If it fails, a ledger
 // relies on what a dead process had not made durable yet.
 func TestReplayKilled(t *testing.T) {
 	s := seed(t)
 	for i, k := range rareKills {
-		for _, first := range []bool{true, false} {
+		for when, lives := range map[string][]life{
+			"new":       {{steps: 30, dies: k}, {steps: 30}},
+			"reopened":  {{steps: 30, close: true}, {steps: 20, close: true, dies: k}, {steps: 30}},
+			"compacted": {{steps: 30, close: true}, {compact: true, dies: k}, {steps: 30}},
+		} {
 			if brief() && i%4 != 0 {
 				continue
 			}
-			when := "reopened"
-			if first {
-				when = "new"
-			}
 			t.Run(fmt.Sprintf("%s %s %d", when, k.call, k.n), func(t *testing.T) {
 				t.Parallel()
-				lives := []life{{steps: 30, close: true}, {steps: 20, close: true, small: true, dies: k}, {steps: 30}}
-				if first {
-					lives = []life{{steps: 30, dies: k}, {steps: 30}}
-				}
 				record(t, s, lives).requireSound(t, 100*len(lives))
 			})
 		}

@@ -182,7 +182,6 @@ func FuzzSchedule(f *testing.F) {
 	for seed := range uint64(4) {
 		f.Add([]byte(text(Generate(seed))))
 	}
-	f.Add([]byte(`{"Rows":1,"BatchRows":1,"Partitions":[{}],"Runs":[{"Batch":1,"Rests":[{"Partition":-1}]}]}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		s, err := parseSchedule(b)
 		if err != nil {

@@ -101,7 +101,7 @@ func (f *resolveFlags) resolve(out io.Writer, led *ledger.Ledger) error {
 	if err := checkWord(&p, open, word); err != nil {
 		return err
 	}
-	if s := p.Seal; word != nil && s != nil && s.Reason != ledger.Resolved && suspicious(led, &p) {
+	if s := p.Seal; word != nil && s != nil && (led.Moved() || s.Owner != led.Identity()) {
 		return fmt.Errorf("partition %q: the ledger was moved, copied or restored while the stream was being replaced: its rows may have landed on the successor, "+
 			"so that nobody can say what landed here; docs/operating.md says how to go on as with a lost ledger", f.name)
 	}
