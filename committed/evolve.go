@@ -98,8 +98,9 @@ func (p *Partition) told(ts *storagepb.TableSchema) {
 }
 
 // look asks the service for the table's schema: when an answer gives reason to, and while the
-// partition waits for a schema to reach the backends, as perhaps a column was dropped instead. While the partition is being opened, that
-// only serves to explain: the configured schema is what the caller wants to write. p.mu is held.
+// partition waits for a schema to reach the backends, as perhaps a column was dropped instead. While the
+// partition is being opened, that only serves to explain: the configured schema is what the caller wants to
+// write. p.mu is held.
 func (p *Partition) look() {
 	if p.known.looking || p.cfg.Schema.own || p.closed {
 		return

@@ -12,8 +12,8 @@ import (
 )
 
 // TraceArguments are those with which strace writes what Parse reads, to the file
-// that is named after them. (Not --seccomp-bpf: it is faster, but strace injects nothing then.) All system calls are listed that could change a file, so
-// that one that Parse does not know is an error and not missed.
+// that is named after them. (Not --seccomp-bpf: it is faster, but strace injects nothing then.) All system
+// calls are listed that could change a file, so that one that Parse does not know is an error and not missed.
 var TraceArguments = []string{"-f", "-y", "-xx", "-v", "-qq", "-s", strconv.Itoa(32 << 20), "-e", "signal=none",
 	"-e", "trace=openat,write,pwrite64,pwritev,ftruncate,fallocate,mkdirat,linkat,renameat,unlinkat,fsync,fdatasync," +
 		"?open,?creat,?truncate,writev,pwritev2,copy_file_range,sendfile,splice,?link,?rename,renameat2,?symlink,symlinkat," +

@@ -98,7 +98,7 @@ func TestSeesAmnesia(t *testing.T) {
 	t.Log(kinds)
 }
 
-// TestReport checks what somebody reads who comes to a red CI. If it fails, he does not know what to type.
+// TestReport checks what somebody reads who comes to a red CI. If it fails, they do not know what to type.
 func TestReport(t *testing.T) {
 	s := Generate(7)
 	o := Play(t, s, Options{})

@@ -35,7 +35,7 @@ type Script struct {
 	Record  string        // file to which commits are recorded, for a Witness; "": none
 
 	// Resolve first takes back the halts of partitions (H2), as an operator does who has
-	// looked. Words has what he says of those that are in doubt: the rows of the stream that
+	// looked. Words has what is said of those that are in doubt: the rows of the stream that
 	// have landed; nothing: no word.
 	Resolve bool
 	Words   map[string]int64

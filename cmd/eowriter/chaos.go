@@ -25,13 +25,14 @@ func newChaosCommand() *cobra.Command {
 		Use:   "chaos",
 		Short: "Try to break it: seeded faults of every kind, with a verdict",
 		Long: `Try to break it. Writer processes write numbered rows to an emulated service over a real network, and everything goes
-wrong: the service errs and lies about what it has applied, connections are cut, stalled and half-closed, writers are killed at
-every step and stopped, the bytes of dead writers arrive late, disks fill up, and operators restore, copy and delete ledgers. After
-each round the source, the table, what callers were told and the ledger are held against each other.
+wrong: the service errs and lies about what it has applied, connections are cut, stalled and half-closed, writers are
+killed at every step and stopped, the bytes of dead writers arrive late, disks fill up, and operators restore, copy and
+delete ledgers. After each round the source, the table, what callers were told and the ledger are held against each
+other.
 
---list describes the scenarios. Each is played once, or over and over for --duration, with the next seed each time. A seed makes
-the same decisions each time; 0 draws a new one, which is printed. After a violation nothing more is begun: what is wrong, the last
-events, the command that plays the round again, and a file with what was done are printed.
+--list describes the scenarios. Each is played once, or over and over for --duration, with the next seed each time. A
+seed makes the same decisions each time; 0 draws a new one, which is printed. After a violation nothing more is begun:
+what is wrong, the last events, the command that plays the round again, and a file with what was done are printed.
 
 Exit code 1 unless there are 0 violations.`,
 		Example: `  eowriter chaos
@@ -64,7 +65,7 @@ Exit code 1 unless there are 0 violations.`,
 	f.StringVar(&name, "scenario", "all", "a scenario, a group of them such as wire, or all")
 	f.Uint64Var(&opt.Seed, "seed", 0, "of all decisions; 0: a new one")
 	f.DurationVar(&opt.Duration, "duration", 0, "play rounds for so long; 0: one of each scenario")
-	f.Int64Var(&opt.Rows, "rows", 0, "rows of a round; 0: as many as the scenario finds right")
+	f.Int64Var(&opt.Rows, "rows", 0, "rows of a round, but 40 batches of each partition at least; 0: as many as the scenario finds right")
 	f.BoolVar(&asJSON, "json", false, "print the result as one JSON object")
 	f.BoolVar(&list, "list", false, "describe the scenarios")
 	cmd.AddCommand(&cobra.Command{

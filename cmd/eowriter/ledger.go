@@ -86,9 +86,10 @@ func newLedgerShowCommand() *cobra.Command {
 		Use:   "show [--partition NAME] LEDGER",
 		Short: "Show what a ledger knows of its partitions",
 		Long: `Show what a ledger knows of its partitions: state (owned; sealed while its stream is being replaced; halted, why and
-when, until "ledger resolve"; resolved until that was carried out), mode, stream and epoch, the offsets up to which rows have landed (acked) and are bound
-(next), the open batches, the rows that became dead letters and how many of those wait to be delivered, and the position at which the source goes on. With --partition also the open batches one by
-one and the streams of earlier epochs.
+when, until "ledger resolve"; resolved until that was carried out), mode, stream and epoch, the offsets up to which rows
+have landed (acked) and are bound (next), the open batches, the rows that became dead letters and how many of those wait
+to be delivered, and the position at which the source goes on. With --partition also the open batches one by one and the
+streams of earlier epochs.
 
 Below stands what is in doubt, in words, and what to do about it.`,
 		Example: `  eowriter ledger show flights.ledger
@@ -131,7 +132,8 @@ func newLedgerCheckCommand() *cobra.Command {
 		Use:   "check LEDGER",
 		Short: "Check a whole ledger: every record's checksum, every invariant",
 		Long: `Check a whole ledger: every record's checksum, and every invariant that it must hold. Exit code 1 if something is wrong:
-then the file was damaged, or written by somebody else. What is merely in doubt (ledger show) is said, too, and is nothing wrong.`,
+then the file was damaged, or written by somebody else. What is merely in doubt (ledger show) is said, too, and is
+nothing wrong.`,
 		Example: "  eowriter ledger check flights.ledger",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return readLedger(path, args, func(led *ledger.Ledger) error {

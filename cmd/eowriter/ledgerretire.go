@@ -40,11 +40,11 @@ func newLedgerRetireCommand() *cobra.Command {
 		Example: `  eowriter ledger retire --partition flights-2013-01.ndjson.gz flights.ledger
   eowriter ledger retire --stale 90 --yes flights.ledger`,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if cmd.Flags().Changed("stale") && flags.stale < 1 {
+				return usagef("--stale must be 1 or more days")
+			}
 			if (flags.name == "") == (flags.stale == 0) {
 				return usagef("either --partition or --stale is needed")
-			}
-			if flags.stale < 0 {
-				return usagef("--stale must be 1 or more days")
 			}
 			if err := flags.checkTable(); err != nil {
 				return err

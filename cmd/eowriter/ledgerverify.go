@@ -35,7 +35,7 @@ Nothing is changed: the ledger is read only, and the question is an append that 
 
 Exit code 1 if a partition would stop, or could not be asked.
 
-The probe needs the permissions of load. If somebody else is writing to a stream at this moment, his connection may be
+The probe needs the permissions of load. If somebody else is writing to a stream at this moment, that connection may be
 cut: the service lets one connection write.`
 
 // verifyFlags are the flags of ledger verify as they were given.

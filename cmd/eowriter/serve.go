@@ -13,29 +13,29 @@ import (
 
 const serveHelp = `Serve programs in any language: they hand over rows on a local socket, and each row lands in a table exactly once.
 
-A producer divides its rows into appends to a partition, an ordered sequence of rows into one table, and gives each a position: a token
-of its own, such as the offset in its source up to which the append reaches. An append names the position that it
-brings the partition to, and the one that it expects the partition to be at. A producer that starts asks for the
-partition's position and goes on from there; one that gets no answer sends the same append again. So nothing is lost
-and nothing lands twice, whoever dies: producer, sidecar or connection. An append without positions is taken as it is, and its
-answer says at_least_once.
+A producer divides its rows into appends to a partition, an ordered sequence of rows into one table, and gives each a
+position: a token of its own, such as the offset in its source up to which the append reaches. An append names the
+position that it brings the partition to, and the one that it expects the partition to be at. A producer that starts
+asks for the partition's position and goes on from there; one that gets no answer sends the same append again. So
+nothing is lost and nothing lands twice, whoever dies: producer, sidecar or connection. An append without positions is
+taken as it is, and its answer says at_least_once.
 
-An append is answered when it has landed in BigQuery, or, if it asks for that, when it is stored: durable in the ledger, to land
-later, also if the sidecar is killed and started again. When rows come faster than they land, appends are refused with 429
-(RESOURCE_EXHAUSTED) and Retry-After. Rows that are none of the table's make the whole append fail, or become dead letters if the
-append asks for that: the ledger keeps them, see "eowriter ledger letters".
+An append is answered when it has landed in BigQuery, or, if it asks for that, when it is stored: durable in the ledger,
+to land later, also if the sidecar is killed and started again. When rows come faster than they land, appends are
+refused with 429 (RESOURCE_EXHAUSTED) and Retry-After. Rows that are none of the table's make the whole append fail, or
+become dead letters if the append asks for that: the ledger keeps them, see "eowriter ledger letters".
 
 Socket and port speak gRPC, gRPC-Web and Connect (service eowriter.v1.Writer, whose reference is
 cmd/eowriter/api/eowriter/v1/eowriter.proto), and plain HTTP:
 
 ` + serve.RowsHelp + `
 
-The socket is for its owner: it stands in a folder of mode 0700, which is made. A port is taken on loopback only. Standard output has a line for each
-address when requests are taken; the log goes to standard error.
+The socket is for its owner: it stands in a folder of mode 0700, which is made. A port is taken on loopback only.
+Standard output has a line for each address when requests are taken; the log goes to standard error.
 
-SIGTERM and Ctrl-C let land what was accepted, for --drain-timeout; what is left then is named, stays in the ledger, and lands after the
-next start. When the ledger can't be written any more the sidecar ends with exit code 1, for whoever started it to start
-it again.`
+SIGTERM and Ctrl-C let land what was accepted, for --drain-timeout; what is left then is named, stays in the ledger, and
+lands after the next start. When the ledger can't be written any more the sidecar ends with exit code 1, for whoever
+started it to start it again.`
 
 // serveFlags are the flags of serve as they were given.
 type serveFlags struct {
@@ -75,15 +75,13 @@ func newServeCommand() *cobra.Command {
 	f.IntVar(&in.AppendRows, "append-rows", in.AppendRows, "most rows of an append")
 	f.Var(&flags.appendBytes, "append-bytes", "most bytes of an append's rows, decompressed, up to 9MiB")
 	f.Var(&flags.partition, "partition-memory", "most bytes of rows that a partition may have accepted and not landed")
-	f.Var(&flags.total, "memory", "and all partitions together")
+	f.Var(&flags.total, "memory", "most bytes of rows that all partitions together may have accepted and not landed")
 	f.IntVar(&in.PartitionAppends, "partition-appends", in.PartitionAppends, "most appends that a partition may have accepted and not landed")
-	f.IntVar(&in.TotalAppends, "appends", in.TotalAppends, "and all partitions together")
+	f.IntVar(&in.TotalAppends, "appends", in.TotalAppends, "most appends that all partitions together may have accepted and not landed")
 	f.IntVar(&flags.opt.StreamAppends, "stream-appends", 64, "most appends of an AppendStream that may be unanswered")
 	f.IntVar(&in.MaxPartitions, "max-partitions", in.MaxPartitions, "most partitions, those in the ledger included; a partition is made by its first append")
 	f.Int64Var(&in.MaxDead, "max-dead-letters", in.MaxDead, "most dead letters of a partition; 0: a row that BigQuery refuses stops it")
-	f.BoolVar(&in.IgnoreUnknownFields, "ignore-unknown-fields", false, "leave out fields that the table has no column for")
-	f.BoolVar(&in.JSONText, "json-as-text", false, "JSON columns take a string with JSON text, instead of any value")
-	f.BoolVar(&in.DefaultValues, "default-values", false, "columns that a row leaves out, or gives as null, get their default value expressions")
+	addChoices(f, &in.Choices, "")
 	f.DurationVar(&in.OpenWait, "open-wait", in.OpenWait, "how long an append waits for its partition to be opened before it is refused with 503")
 	f.DurationVar(&flags.opt.ContactTimeout, "contact-timeout", 10*time.Second, "how long to try at the start to reach the service; 0: start without")
 	f.DurationVar(&flags.opt.DrainTimeout, "drain-timeout", 25*time.Second, "how long to let land what was accepted, at the end")

@@ -8,7 +8,9 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/eowriter/eowriter/cmd/eowriter/internal/rowform"
 	"github.com/eowriter/eowriter/cmd/eowriter/internal/tablename"
+	"github.com/spf13/pflag"
 )
 
 // byteSize is a flag's value in bytes, written as 1MiB, 500kB or 4096.
@@ -73,4 +75,11 @@ func printJSON(w io.Writer, v any) error {
 		return fmt.Errorf("write the result: %w", err)
 	}
 	return nil
+}
+
+// addChoices adds the flags for how objects become rows; ignored is what else is done with a field that is left out.
+func addChoices(f *pflag.FlagSet, c *rowform.Choices, ignored string) {
+	f.BoolVar(&c.IgnoreUnknownFields, "ignore-unknown-fields", false, "leave out fields that the table has no column for"+ignored)
+	f.BoolVar(&c.JSONText, "json-as-text", false, "JSON columns take a string with JSON text, instead of any value")
+	f.BoolVar(&c.DefaultValues, "default-values", false, "columns that a row leaves out, or gives as null, get their default value expressions")
 }

@@ -5,10 +5,10 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"strings"
 	"unicode/utf8"
 
 	"github.com/eowriter/eowriter/cmd/eowriter/internal/source"
+	"github.com/eowriter/eowriter/cmd/eowriter/internal/tablename"
 	"github.com/eowriter/eowriter/ledger"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
@@ -46,7 +46,7 @@ type Record struct {
 func NewRecord(led *ledger.Ledger, p *ledger.Partition, l *ledger.Letter) (Record, error) {
 	r := Record{
 		Ledger: led.ID(), PartitionID: p.ID, Number: l.Number,
-		Table: shortTable(p.Key.Table), PartitionName: source.DisplayName(p.Key.Name),
+		Table: tablename.Short(p.Key.Table), PartitionName: source.DisplayName(p.Key.Name),
 		Before: source.PositionText(l.Before), After: source.PositionText(l.After),
 		Row: l.Row, RefusedBy: "encoder", Reason: l.Reason, RefusedAt: l.At.UTC().Format("2006-01-02T15:04:05.000000Z07:00"),
 	}
@@ -113,13 +113,4 @@ func (r *Record) appendJSON(b []byte) ([]byte, error) {
 		return b, fmt.Errorf("write letter %d of partition %q as JSON: %w", r.Number, r.PartitionName, err)
 	}
 	return buf.Bytes(), nil
-}
-
-// shortTable makes P.D.T of projects/P/datasets/D/tables/T.
-func shortTable(name string) string {
-	p := strings.Split(name, "/")
-	if len(p) != 6 {
-		return name
-	}
-	return p[1] + "." + p[3] + "." + p[5]
 }

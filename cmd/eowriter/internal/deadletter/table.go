@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"cloud.google.com/go/bigquery/storage/apiv1/storagepb"
+	"github.com/eowriter/eowriter/cmd/eowriter/internal/tablename"
 	"github.com/eowriter/eowriter/committed"
 	"github.com/eowriter/eowriter/committed/rows"
 	"github.com/eowriter/eowriter/ledger"
@@ -46,11 +47,11 @@ type Table struct {
 // the caller's to close, after the Table.
 func OpenTable(w *committed.Writer, table string, ts *storagepb.TableSchema) (*Table, error) {
 	if err := fits(ts); err != nil {
-		return nil, fmt.Errorf("table %s can't take dead letters: %w (eowriter schema dead-letters prints what it needs)", shortTable(table), err)
+		return nil, fmt.Errorf("table %s can't take dead letters: %w (eowriter schema dead-letters prints what it needs)", tablename.Short(table), err)
 	}
 	enc, err := rows.Compile(ts)
 	if err != nil {
-		return nil, fmt.Errorf("table %s: %w", shortTable(table), err)
+		return nil, fmt.Errorf("table %s: %w", tablename.Short(table), err)
 	}
 	schema, err := committed.NewSchema(table, ts, enc.Descriptor())
 	if err != nil {

@@ -142,6 +142,11 @@ func badName(name string) string {
 func (p *partition) known(m *mark, rows int) (*Pending, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	return p.repeated(m, rows)
+}
+
+// repeated is known, under p.mu.
+func (p *partition) repeated(m *mark, rows int) (*Pending, error) {
 	if p.settling {
 		return nil, p.refusal()
 	}
@@ -161,17 +166,10 @@ func (p *partition) known(m *mark, rows int) (*Pending, error) {
 func (p *partition) enqueue(e *entry, rows int) (*Pending, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.settling {
-		return nil, p.refusal()
-	}
-	again, landed, err := p.judge(&e.mark)
+	again, err := p.repeated(&e.mark, rows)
 	switch {
-	case err != nil:
-		return nil, err
-	case again != nil:
-		return &Pending{p: p, entry: again, total: rows, rows: again.rows, duplicate: true}, nil
-	case landed != nil:
-		return &Pending{p: p, position: landed.after, total: rows, rows: landed.rows, duplicate: true}, nil
+	case err != nil || again != nil:
+		return again, err
 	case p.i.isClosing():
 		return nil, stopping()
 	case p.state != eowriterv1.State_STATE_OPEN:

@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/eowriter/eowriter/cmd/eowriter/internal/rowform"
 	"github.com/eowriter/eowriter/committed/rows"
 	"github.com/eowriter/eowriter/retry"
 )
@@ -25,9 +26,7 @@ type Options struct {
 	MaxPartitions int   // known ones, those of the ledger included
 	MaxDead       int64 // dead letters of a partition, see committed.PartitionConfig
 
-	IgnoreUnknownFields bool // see the options of package rows
-	JSONText            bool
-	DefaultValues       bool
+	rowform.Choices // how objects become rows
 
 	OpenWait time.Duration // how long an append waits for its partition to be opened
 	Reopen   retry.Policy  // between tries to open a partition that has stopped
@@ -48,18 +47,5 @@ func Defaults() Options {
 	}
 }
 
-// encoder is the version of the encoder and its options, for the ledger.
+// encoder is the version of the encoder, for the ledger. Options needn't be in it: the rows themselves are kept.
 func (opt *Options) encoder() uint32 { return rows.Version }
-
-func (opt *Options) encoderOptions() (options []rows.Option) {
-	if opt.IgnoreUnknownFields {
-		options = append(options, rows.IgnoreUnknownFields())
-	}
-	if opt.JSONText {
-		options = append(options, rows.JSONAsText())
-	}
-	if opt.DefaultValues {
-		options = append(options, rows.DefaultValues())
-	}
-	return options
-}

@@ -112,7 +112,7 @@ func (t *table) encodingOf(s *committed.Schema) (*encoding, error) {
 		t.encodings = append(slices.Delete(t.encodings, at, at+1), e)
 		return e, nil
 	}
-	enc, err := rows.Compile(s.Table(), t.i.opt.encoderOptions()...)
+	enc, err := rows.Compile(s.Table(), t.i.opt.Choices.Options()...)
 	if err != nil {
 		return nil, fmt.Errorf("table %s: %w", short(t.name), err)
 	}

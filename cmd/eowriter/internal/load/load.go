@@ -20,6 +20,7 @@ import (
 
 	"cloud.google.com/go/bigquery/storage/apiv1/storagepb"
 	"github.com/eowriter/eowriter/cmd/eowriter/internal/deadletter"
+	"github.com/eowriter/eowriter/cmd/eowriter/internal/rowform"
 	"github.com/eowriter/eowriter/committed"
 	"github.com/eowriter/eowriter/ledger"
 	"golang.org/x/sync/errgroup"
@@ -33,10 +34,8 @@ type Options struct {
 	Files  []string // paths, or source.Stdin
 	Prefix string   // before each file's base name, for the partition's name; may be empty
 
-	Schema              *storagepb.TableSchema // of the table; nil: as the service has it
-	IgnoreUnknownFields bool                   // true: leave out fields that the table has no column for, and count them
-	JSONText            bool                   // true: JSON columns take a string with JSON text, not any value
-	DefaultValues       bool                   // columns that a row leaves out get their default values, not NULL
+	Schema          *storagepb.TableSchema // of the table; nil: as the service has it
+	rowform.Choices                        // how lines become rows
 
 	MaxDead     Limit  // rows of a file that may become dead letters, over all runs; none: a bad row stops the load
 	DeadLetters string // where dead letters are delivered: a file, or a table; neither: they stay in the ledger

@@ -38,7 +38,7 @@ type encodings struct {
 }
 
 func newEncodings(opt *Options) *encodings {
-	return &encodings{table: opt.Table, options: opt.encoderOptions(), fixed: opt.Schema != nil, asking: doubt.New()}
+	return &encodings{table: opt.Table, options: opt.Choices.Options(), fixed: opt.Schema != nil, asking: doubt.New()}
 }
 
 // first makes the encoding that the load begins with, of the schema that the user gave, or else the service.
@@ -81,19 +81,6 @@ func (opt *Options) encoder() uint32 {
 		version |= 4
 	}
 	return version
-}
-
-func (opt *Options) encoderOptions() (options []rows.Option) {
-	if opt.IgnoreUnknownFields {
-		options = append(options, rows.IgnoreUnknownFields())
-	}
-	if opt.JSONText {
-		options = append(options, rows.JSONAsText())
-	}
-	if opt.DefaultValues {
-		options = append(options, rows.DefaultValues())
-	}
-	return options
 }
 
 // of returns the encoding of a schema of the table, compiled once, which is the newest then. known is the partition's
