@@ -77,24 +77,38 @@ func damaged(text string, args ...any) error {
 	return fmt.Errorf("%w: %s", ErrCorrupt, fmt.Sprintf(text, args...))
 }
 
-// newestMeta chooses between the two meta pages as bbolt does.
+// newestMeta chooses between the two meta pages as bbolt does, which looks at nothing but their checksums: one that is
+// whole and can't be used makes the file unusable.
 func newestMeta(file io.ReaderAt, size int64) (boltMeta, error) {
-	first, ok := readMeta(file, 0)
-	if ok {
-		if second, ok := readMeta(file, int64(first.pageSize)); ok && second.tx > first.tx {
-			return second, nil
+	first, whole := readMeta(file, 0)
+	if whole {
+		if !first.usable() {
+			return first, damaged("its first page says that pages have %d bytes", first.pageSize)
 		}
-		return first, nil
+		second, whole := readMeta(file, int64(first.pageSize))
+		switch {
+		case !whole || second.tx <= first.tx:
+			return first, nil
+		case second.pageSize != first.pageSize:
+			return second, damaged("its first two pages say that pages have %d and %d bytes", first.pageSize, second.pageSize)
+		}
+		return second, nil
 	}
 	for at := int64(smallestPage); at <= largestMetaAt && at < size; at *= 2 {
-		if second, ok := readMeta(file, at); ok && second.pageSize == uint64(at) {
+		second, whole := readMeta(file, at)
+		switch {
+		case !whole:
+		case second.pageSize != uint64(at) || !second.usable():
+			return second, damaged("its second page is at %d and says that pages have %d bytes", at, second.pageSize)
+		default:
 			return second, nil
 		}
 	}
 	return boltMeta{}, damaged("neither of its first two pages is whole")
 }
 
-func readMeta(file io.ReaderAt, at int64) (m boltMeta, ok bool) {
+// readMeta reads a meta page and says whether its checksum is right.
+func readMeta(file io.ReaderAt, at int64) (m boltMeta, whole bool) {
 	var page [pageHeader + metaSum + 8]byte
 	if _, err := file.ReadAt(page[:], at); err != nil {
 		return m, false
@@ -105,11 +119,15 @@ func readMeta(file io.ReaderAt, at int64) (m boltMeta, ok bool) {
 	if order.Uint32(b) != boltMagic || order.Uint32(b[4:]) != boltVersion || order.Uint64(b[metaSum:]) != sum.Sum64() {
 		return m, false
 	}
-	m = boltMeta{
+	return boltMeta{
 		pageSize: uint64(order.Uint32(b[8:])), root: order.Uint64(b[16:]),
 		freelist: order.Uint64(b[32:]), high: order.Uint64(b[40:]), tx: order.Uint64(b[48:]),
-	}
-	return m, m.pageSize >= smallestPage && m.pageSize <= maxPageBytes && m.pageSize&(m.pageSize-1) == 0
+	}, true
+}
+
+// usable says that the page size is one that bbolt can work with.
+func (m boltMeta) usable() bool {
+	return m.pageSize >= smallestPage && m.pageSize <= maxPageBytes && m.pageSize&(m.pageSize-1) == 0
 }
 
 // read returns a page with its overflow.
