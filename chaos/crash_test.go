@@ -105,12 +105,13 @@ func (a *arena) lose() {
 	}
 }
 
-// skip has the last open batch of each partition skipped that has one.
+// skip has the last open batch of each partition skipped that has one, unless its stream
+// is sealed: then the ledger takes no such order.
 func (a *arena) skip() {
 	skipped := 0
 	a.order(func(l *ledger.Ledger, p ledger.Partition, open []ledger.Intent, done func(error)) {
 		n := len(open)
-		if n == 0 {
+		if n == 0 || p.Seal != nil {
 			done(nil)
 			return
 		}

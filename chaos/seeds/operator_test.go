@@ -12,7 +12,8 @@ import (
 func (p *player) resolve() (n int, err error) {
 	return p.order(func(led *ledger.Ledger, part ledger.Partition, _ []ledger.Intent, done func(error)) bool {
 		st, known := p.srv.Stream(part.Stream)
-		if part.Halt == nil || part.Halt.Cause != ledger.InDoubt || !known {
+		sealedElsewhere := part.Seal != nil && !led.Owns(part.Seal.Owner) // then nobody can say, and no command takes a word
+		if part.Halt == nil || part.Halt.Cause != ledger.InDoubt || !known || sealedElsewhere {
 			return false
 		}
 		ours := st.End
