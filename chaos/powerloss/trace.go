@@ -113,6 +113,9 @@ func (t *trace) line(line string) error {
 	if !ok {
 		return fmt.Errorf("no system call")
 	}
+	if name == "???" {
+		return nil // a thread that was killed before strace knew what it was at: if it did anything, the folder tells
+	}
 	if begun, found := strings.CutSuffix(arguments, " <unfinished ...>"); found {
 		call, err := t.began(name, begun)
 		t.open[process] = call
