@@ -93,6 +93,7 @@ func TestZombieOfATalkingService(t *testing.T) {
 		conn := dial(t, p)
 		_ = send(conn, []byte("12345"))
 		waitFor(t, "some arrives", func() bool { return len(s.got(i).bytes) == 1 })
+		waitFor(t, "the fault begins", func() bool { return p.FaultCounts()[string(Zombie)] == int64(i+1) }) // or what was read is lost with the client
 		require.NoError(t, conn.SetLinger(0))
 		var talking sync.WaitGroup
 		talking.Go(func() {

@@ -15,26 +15,39 @@ import (
 
 // Partition returns the state of one partition.
 func (i *Ingest) Partition(key ledger.Key) (*eowriterv1.Partition, error) {
+	s, _, err := i.state(key)
+	return s, err
+}
+
+// state returns the state of one partition, and whether its position is all that is durable.
+func (i *Ingest) state(key ledger.Key) (s *eowriterv1.Partition, known bool, err error) {
 	if bad := badName(key.Name); bad != "" {
-		return nil, refuse(eowriterv1.Reason_REASON_INVALID, "%s", bad)
+		return nil, false, refuse(eowriterv1.Reason_REASON_INVALID, "%s", bad)
 	}
 	part, _, err := i.led.Partition(key)
 	if err != nil && !errors.Is(err, ledger.ErrNoPartition) {
-		return nil, err
+		return nil, false, err
 	}
 	part.Key = key
 	p, err := i.find(key, false)
-	return stateOf(&part, p), err
+	s, known = stateOf(&part, p)
+	return s, known, err
 }
 
 // Ask is Partition for a producer that goes on at the position: it waits until what was accepted before the call is durable.
 func (i *Ingest) Ask(ctx context.Context, key ledger.Key) (*eowriterv1.Partition, error) {
-	if p, _ := i.find(key, false); p != nil {
-		if err := p.settle(ctx); err != nil {
-			return nil, err
+	for {
+		p, _ := i.find(key, false)
+		if p != nil {
+			if err := p.settle(ctx); err != nil {
+				return nil, err
+			}
+		}
+		// It may have stopped meanwhile: then the ledger's own position is before what is open there.
+		if s, known, err := i.state(key); err != nil || known {
+			return s, err
 		}
 	}
-	return i.Partition(key)
 }
 
 // Partitions returns the state of all partitions, or of those of a table, projects/P/datasets/D/tables/T, ordered by table and name.
@@ -51,12 +64,14 @@ func (i *Ingest) Partitions(table string) ([]*eowriterv1.Partition, error) {
 	for n := range recorded {
 		part := &recorded[n]
 		if table == "" || part.Key.Table == table {
-			all = append(all, stateOf(part, used[part.Key]))
+			s, _ := stateOf(part, used[part.Key])
+			all = append(all, s)
 		}
 		delete(used, part.Key)
 	}
 	for _, p := range used {
-		all = append(all, stateOf(&ledger.Partition{Key: p.key}, p))
+		s, _ := stateOf(&ledger.Partition{Key: p.key}, p)
+		all = append(all, s)
 	}
 	slices.SortFunc(all, func(a, b *eowriterv1.Partition) int {
 		if c := strings.Compare(a.Table, b.Table); c != 0 {
@@ -67,9 +82,10 @@ func (i *Ingest) Partitions(table string) ([]*eowriterv1.Partition, error) {
 	return all, nil
 }
 
-// stateOf puts together what the ledger knows of a partition, which may be nothing, and what is known of it here.
-func stateOf(part *ledger.Partition, p *partition) *eowriterv1.Partition {
-	s := &eowriterv1.Partition{
+// stateOf puts together what the ledger knows of a partition, which may be nothing, and what is known of it here. While
+// it is being found out what of the latter is in the ledger, the position is that of what has landed: known is false.
+func stateOf(part *ledger.Partition, p *partition) (s *eowriterv1.Partition, known bool) {
+	s = &eowriterv1.Partition{
 		Table: short(part.Key.Table), Partition: part.Key.Name, State: eowriterv1.State_STATE_NEW,
 		Position: text(part.Position), LandedPosition: text(part.Position),
 		Rows: part.Rows, DeadRows: part.Dead, LettersWaiting: part.Dead - part.Delivered,
@@ -81,13 +97,10 @@ func stateOf(part *ledger.Partition, p *partition) *eowriterv1.Partition {
 	if part.Mode == ledger.Replayable {
 		s.State = eowriterv1.State_STATE_FILE
 	}
-	if p != nil {
-		p.describe(s)
-	}
-	return s
+	return s, p == nil || p.describe(s)
 }
 
-func (p *partition) describe(s *eowriterv1.Partition) {
+func (p *partition) describe(s *eowriterv1.Partition) (known bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s.State = p.state
@@ -111,6 +124,7 @@ func (p *partition) describe(s *eowriterv1.Partition) {
 	p.i.budget.mu.Lock()
 	defer p.i.budget.mu.Unlock()
 	s.OpenBytes = p.share.bytes
+	return !p.settling
 }
 
 // text is a position as the API has it. Positions that other programs put into the ledger need not be text.

@@ -154,7 +154,7 @@ func (p *partition) abandon(why error) {
 	for _, e := range p.entries {
 		e.fail(unresolved(why))
 	}
-	p.entries, p.open = nil, nil
+	p.entries, p.open, p.settling = nil, nil, true // until adopt knows what the ledger has
 }
 
 // failQueued refuses all that is queued; p.mu is held.
