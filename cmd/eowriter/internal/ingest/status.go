@@ -167,6 +167,16 @@ func (i *Ingest) Drain(ctx context.Context, table, name string) (remaining []*eo
 // drain says whether everything that was accepted before the call has landed.
 func (p *partition) drain(ctx context.Context) bool {
 	p.mu.Lock()
+	for p.settling { // it has stopped, and what the ledger has of it is not known yet
+		changed := p.awaitChange()
+		p.mu.Unlock()
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return false
+		}
+		p.mu.Lock()
+	}
 	var newest *entry
 	if n := len(p.entries); n > 0 {
 		newest = p.entries[n-1]
