@@ -32,7 +32,15 @@ type circumstance struct {
 // earlier run's stream replaced at each start.
 var aging = circumstance{
 	name: "aging", steps: "R", reason: ledger.Aging,
-	script: workload.Script{Age: 30 * time.Millisecond, Rests: []int64{5 * batchRows, 15 * batchRows, 30 * batchRows}},
+	script: workload.Script{Age: age(), Rests: []int64{5 * batchRows, 15 * batchRows, 30 * batchRows}},
+}
+
+// age is how old streams get: far more than it takes to replace one, or nothing else would be done.
+func age() time.Duration {
+	if raceEnabled {
+		return 200 * time.Millisecond
+	}
+	return 30 * time.Millisecond
 }
 
 // tooLarge has the service refuse batches, so that streams are replaced with open
