@@ -193,14 +193,9 @@ func TestHistory4BackupTakenOverTwice(t *testing.T) {
 	require.Equal(t, upTo(2), w.service.table)
 }
 
-// sealedCopy plays the original into the middle of a rotation, copies its ledger there
-// and lets the original finish; the copy starts then.
-func sealedCopy(t *testing.T, after func(original *node)) (w *world, original, second *node) {
-	w, n := born(t)
-	n.write(1)
-	n.offer(1) // A
-	n.durable()
-	n.crash(0) // before A's append has left
+// sealAging starts a node that has crashed, whose appends are lost, and plays it to the durable seal of an old stream.
+func (n *node) sealAging(t *testing.T) {
+	w := n.w
 	w.conns = nil
 	n.start()
 	c := n.present()
@@ -211,6 +206,17 @@ func sealedCopy(t *testing.T, after func(original *node)) (w *world, original, s
 	n.called(true)
 	n.durable()
 	require.NotNil(t, n.book.part.Seal)
+}
+
+// sealedCopy plays the original into the middle of a rotation, copies its ledger there
+// and lets the original finish; the copy starts then.
+func sealedCopy(t *testing.T, after func(original *node)) (w *world, original, second *node) {
+	w, n := born(t)
+	n.write(1)
+	n.offer(1) // A
+	n.durable()
+	n.crash(0) // before A's append has left
+	n.sealAging(t)
 	second = w.copyOf(n.book, "copy", 2)
 	for n.book.part.Seal != nil {
 		w.advance()
@@ -346,16 +352,7 @@ func TestCopyOfASealedLedgerIsResolved(t *testing.T) {
 	n.durable()
 	n.durable()
 	n.crash(0) // before their appends have left
-	w.conns = nil
-	n.start()
-	c := n.present()
-	w.connected(c)
-	w.serve(c, well)
-	n.step(recovery.Event{Kind: recovery.Age})
-	w.deliver(c)
-	n.called(true)
-	n.durable()
-	require.NotNil(t, n.book.part.Seal)
+	n.sealAging(t)
 	backup := n.book.clone()
 	for len(w.service.table) == 0 { // A lands on the successor
 		require.True(t, w.advance())
