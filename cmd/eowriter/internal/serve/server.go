@@ -65,6 +65,7 @@ func (s *server) handler() http.Handler {
 	path, rpc := eowriterv1connect.NewWriterHandler(&writer{in: s.in, window: s.opt.StreamAppends},
 		connect.WithReadMaxBytes(int(s.opt.Ingest.AppendBytes)*3/2+overhead))
 	mux.Handle(path, rpc)
+	s.admin(mux)
 	rows := &rowsHandler{in: s.in, maxBytes: s.opt.Ingest.AppendBytes}
 	route := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		// Not by mux: it takes names with slashes or dots in them for paths to be cleaned.
