@@ -124,6 +124,7 @@ func (p *Partition) wrote(s Step, e recovery.Event, err error) {
 func (p *Partition) landed(a recovery.Action) {
 	p.began(B7)
 	r := p.results[a.Batch]
+	r.tell(B6)
 	delete(p.results, a.Batch)
 	if !r.isResolved {
 		r.resolve(a.Ack, nil)
@@ -137,6 +138,7 @@ func (p *Partition) landed(a recovery.Action) {
 		landed(p.key, a.Ack)
 	}
 	p.did(B7)
+	r.tell(B7)
 }
 
 // wait asks for a Timer event.
