@@ -44,8 +44,8 @@ type Batch struct {
 
 // Follower is told of the steps of one batch. It is called as Events are.
 type Follower interface {
-	// Step is called when B1, B2, B5, B6 and B7 are done, and when B3 begins: the answer may be
-	// there before its end. B3 and B5 come as often as the batch is sent and answered; of the
+	// Step is called when B1, B2, B5 and B6 are done, and when B3 and B7 begin: answer and caller
+	// don't wait for their ends. B3 and B5 come as often as the batch is sent and answered; of the
 	// end of a connection only the append hears that it is judged by.
 	Step(s Step)
 }

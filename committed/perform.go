@@ -125,6 +125,7 @@ func (p *Partition) landed(a recovery.Action) {
 	p.began(B7)
 	r := p.results[a.Batch]
 	r.tell(B6)
+	r.tell(B7)
 	delete(p.results, a.Batch)
 	if !r.isResolved {
 		r.resolve(a.Ack, nil)
@@ -138,7 +139,6 @@ func (p *Partition) landed(a recovery.Action) {
 		landed(p.key, a.Ack)
 	}
 	p.did(B7)
-	r.tell(B7)
 }
 
 // wait asks for a Timer event.

@@ -22,14 +22,16 @@ type partition struct {
 	state    eowriterv1.State
 	gone     bool          // it came to nothing, and another one may have its name
 	changed  chan struct{} // closed when state changes; nil: nobody waits
-	failure  *Error        // why it is WAITING or HALTED
+	failure  *Error        // why it is WAITING or HALTED, or is being opened again
+	cause    Cause         // that, in a word
 	retryAt  time.Time     // when it is opened again
 	settling bool          // it has stopped, and what the ledger has of it isn't read yet: nothing is said of positions
 	position []byte        // after the last append that was accepted
 	entries  []*entry      // accepted and not landed, in order; the last queued of them are not offered
 	queued   int
-	last     []mark // the appends with positions of the last batch that landed
-	landedAt []byte // the position that they reached
+	last     []mark    // the appends with positions of the last batch that landed
+	landedAt []byte    // the position that they reached
+	moved    time.Time // when something landed last; of an earlier opening: was written
 
 	// While it is open.
 	cp       *committed.Partition
@@ -48,6 +50,7 @@ type partition struct {
 
 // batch is what was offered to the writer at once: the first entries of those that are open.
 type batch struct {
+	p       *partition
 	entries []*entry
 	result  *committed.Result
 }
@@ -88,6 +91,9 @@ func (p *partition) adopt(r recorded) {
 		}
 	}
 	p.reached = p.position
+	if p.moved.IsZero() {
+		p.moved = r.part.Updated
+	}
 	switch {
 	case !r.known:
 		p.set(eowriterv1.State_STATE_NEW)
@@ -96,6 +102,7 @@ func (p *partition) adopt(r recorded) {
 	case r.part.Halt != nil:
 		p.failure = refuse(eowriterv1.Reason_REASON_HALTED, "partition %q was halted (%s): %s; see `eowriter ledger show` and `eowriter ledger resolve`",
 			p.key.Name, r.part.Halt.Cause, r.part.Halt.Detail)
+		p.cause = haltCauses[r.part.Halt.Cause]
 		p.set(eowriterv1.State_STATE_HALTED)
 	default:
 		p.set(eowriterv1.State_STATE_IDLE)
@@ -104,13 +111,14 @@ func (p *partition) adopt(r recorded) {
 
 // found takes up a batch that is open in the ledger, by one of its intents.
 func (p *partition) found(in *ledger.Intent, since time.Time) {
-	b := &batch{}
+	b := &batch{p: p}
 	for _, m := range marksOf(in.Before, in.After, in.Digest, in.Parts) {
 		b.entries = append(b.entries, &entry{mark: m, stored: true, since: since, offered: make(chan struct{}), done: make(chan struct{})})
 		if m.after != nil {
 			p.position = m.after
 		}
 	}
+	b.entries[0].bytes = in.Bytes
 	p.entries = append(p.entries, b.entries...)
 	p.open = append(p.open, b)
 }
