@@ -25,7 +25,7 @@ type Stats struct {
 
 // TableStats are sums over the partitions of a table.
 type TableStats struct {
-	Table    string    // PROJECT.DATASET.TABLE
+	Table    string    // projects/P/datasets/D/tables/T
 	Queued   int       // appends that were accepted and are not handed to the writer
 	Open     int       // appends that were, and have not landed
 	Intents  int       // batches that they are in
@@ -90,7 +90,7 @@ func (i *Ingest) Stats() (*Stats, error) {
 		part := &recorded[n]
 		t := tables[part.Key.Table]
 		if t == nil {
-			t = &TableStats{Table: short(part.Key.Table)}
+			t = &TableStats{Table: part.Key.Table}
 			tables[part.Key.Table] = t
 		}
 		t.Letters += part.Dead - part.Delivered
@@ -119,16 +119,27 @@ func (p *partition) count(s *Stats, t *TableStats) {
 	if t == nil {
 		return
 	}
-	t.Queued += p.queued
-	t.Open += len(p.entries) - p.queued
-	t.Intents += len(p.open)
-	if len(p.entries) > 0 && (t.Oldest.IsZero() || p.entries[0].since.Before(t.Oldest)) {
-		t.Oldest = p.entries[0].since
-	}
-	if p.moved.After(t.Moved) {
-		t.Moved = p.moved
+	one := TableStats{Queued: p.queued, Open: len(p.entries) - p.queued, Intents: len(p.open), Moved: p.moved}
+	if len(p.entries) > 0 {
+		one.Oldest = p.entries[0].since
 	}
 	if p.cp != nil {
-		t.InFlight += p.cp.InFlight()
+		one.InFlight = p.cp.InFlight()
+	}
+	t.Add(&one)
+}
+
+// Add makes t the sums over both.
+func (t *TableStats) Add(other *TableStats) {
+	t.Queued += other.Queued
+	t.Open += other.Open
+	t.Intents += other.Intents
+	t.InFlight += other.InFlight
+	t.Letters += other.Letters
+	if t.Oldest.IsZero() || !other.Oldest.IsZero() && other.Oldest.Before(t.Oldest) {
+		t.Oldest = other.Oldest
+	}
+	if other.Moved.After(t.Moved) {
+		t.Moved = other.Moved
 	}
 }
