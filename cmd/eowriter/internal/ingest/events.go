@@ -44,9 +44,17 @@ func (b *batch) share() {
 
 // Step tells those who follow the batch's appends. It implements committed.Follower.
 func (b *batch) Step(s committed.Step) {
+	stored := b.p.i.opt.Events.Stored
+	if s != committed.B2 {
+		stored = nil
+	}
+	if stored == nil && b.p.i.opt.Events.Begin == nil {
+		return
+	}
+	now := time.Now()
 	for _, e := range b.entries {
-		if stored := b.p.i.opt.Events.Stored; s == committed.B2 && stored != nil {
-			stored(b.p.key, time.Since(e.since))
+		if stored != nil {
+			stored(b.p.key, now.Sub(e.since))
 		}
 		if e.span != nil {
 			e.span.Step(s)

@@ -31,11 +31,15 @@ func (s *server) serveReady(w http.ResponseWriter, _ *http.Request) {
 	_, _ = io.WriteString(w, "ready\n")
 }
 
-// ready says why the sidecar can't do its work now, or nil. That some partitions can't is no reason: the others can.
-func (s *server) ready(stats *ingest.Stats) error {
+// ready says why the sidecar can't do its work now, or nil.
+func (s *server) ready(stats *ingest.Stats) error { return notReady(s.led.Err(), stats) }
+
+// notReady is ready for a ledger that has failed with an error, or nil. That some partitions don't work is no reason: the
+// others do.
+func notReady(ledger error, stats *ingest.Stats) error {
 	stuck := stats.Stopped[ingest.Unreached]
 	switch {
-	case s.led.Err() != nil:
+	case ledger != nil:
 		return errors.New("the ledger has failed; the sidecar ends")
 	case stats.Closing:
 		return errors.New("draining: the sidecar is being stopped")

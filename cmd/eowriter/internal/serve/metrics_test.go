@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -147,16 +148,82 @@ func used(text string) (names []string) {
 	return slices.Compact(names)
 }
 
-// If it fails, an alert never fires or a panel stays empty: its metric isn't there.
+// wanted are the labels with values that a text's queries want, but for those that come with what they tell of.
+func wanted(text string) (labels []string) {
+	for _, m := range regexp.MustCompile(`\b(state|cause|reason|acknowledge|kind)[!=]~?\\?"([a-z_|]+)`).FindAllStringSubmatch(text, -1) {
+		for value := range strings.SplitSeq(m[2], "|") {
+			labels = append(labels, fmt.Sprintf("%s=%q", m[1], value))
+		}
+	}
+	return labels
+}
+
+// If it fails, an alert never fires or a panel stays empty: its metric isn't there, or has no such label.
 func TestDeployedQueries(t *testing.T) {
-	there := families(newRig(t, nil).busy())
+	text := newRig(t, nil).busy()
+	there := families(text)
 	for _, path := range []string{"prometheus/eowriter.rules.yml", "prometheus/eowriter.rules_test.yml", "grafana/eowriter.json"} {
-		text, err := os.ReadFile(root("deploy", path))
+		queries, err := os.ReadFile(root("deploy", path))
 		require.NoError(t, err)
-		names := used(string(text))
+		names := used(string(queries))
 		require.NotEmpty(t, names)
 		for _, name := range names {
 			require.Contains(t, there, name, path)
+		}
+		labels := wanted(string(queries))
+		require.NotEmpty(t, labels)
+		for _, label := range labels {
+			require.Contains(t, text, label, path)
+		}
+	}
+}
+
+// panel is one of the dashboard.
+type panel struct {
+	ID          int
+	Type, Title string
+	Datasource  struct{ UID string }
+	GridPos     struct{ X, Y, W, H int }
+	Targets     []struct {
+		Expr       string
+		Datasource struct{ UID string }
+	}
+}
+
+func dashboard(t *testing.T) []panel {
+	text, err := os.ReadFile(root("deploy", "grafana", "eowriter.json"))
+	require.NoError(t, err)
+	var d struct {
+		UID, Title string
+		Templating struct{ List []struct{ Name, Type string } }
+		Panels     []panel
+	}
+	require.NoError(t, json.Unmarshal(text, &d))
+	require.NotEmpty(t, d.UID)
+	require.Equal(t, "datasource", d.Templating.List[0].Type)
+	return d.Panels
+}
+
+// If it fails, the dashboard doesn't look as it should after an import, or asks a data source that isn't there.
+func TestDashboard(t *testing.T) {
+	ids, cells := map[int]bool{}, map[[2]int]string{}
+	for _, p := range dashboard(t) {
+		require.False(t, ids[p.ID], p.Title)
+		ids[p.ID] = true
+		for x := range p.GridPos.W {
+			for y := range p.GridPos.H {
+				cell := [2]int{p.GridPos.X + x, p.GridPos.Y + y}
+				require.Empty(t, cells[cell], "%s covers another panel", p.Title)
+				require.Less(t, cell[0], 24, p.Title)
+				cells[cell] = p.Title
+			}
+		}
+		if p.Type == "row" {
+			continue
+		}
+		require.NotEmpty(t, p.Targets, p.Title)
+		for _, target := range p.Targets {
+			require.Equal(t, "${datasource}", target.Datasource.UID, p.Title)
 		}
 	}
 }
@@ -175,4 +242,22 @@ func TestPromtool(t *testing.T) {
 	promtool("", "check", "rules", "eowriter.rules.yml")
 	promtool("", "test", "rules", "eowriter.rules_test.yml")
 	promtool(newRig(t, nil).busy(), "check", "metrics")
+
+	// Queries of the dashboard, as rules.
+	type rule struct {
+		Record string `json:"record"`
+		Expr   string `json:"expr"`
+	}
+	var rules []rule
+	for _, p := range dashboard(t) {
+		for n, target := range p.Targets {
+			expr := strings.NewReplacer("$__rate_interval", "5m", "$job", ".*", "$instance", ".*", "$table", ".*").Replace(target.Expr)
+			rules = append(rules, rule{fmt.Sprintf("panel_%d_%d", p.ID, n), expr})
+		}
+	}
+	text, err := json.Marshal(map[string]any{"groups": []any{map[string]any{"name": "panels", "rules": rules}}}) // JSON is YAML
+	require.NoError(t, err)
+	path := filepath.Join(t.TempDir(), "panels.yml")
+	require.NoError(t, os.WriteFile(path, text, 0o600))
+	promtool("", "check", "rules", path)
 }

@@ -3,6 +3,7 @@ package telemetry
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"time"
 
 	eowriterv1 "github.com/eowriter/eowriter/cmd/eowriter/api/eowriter/v1"
@@ -22,11 +23,9 @@ type instruments struct {
 	err    error // of what was made so far
 	tables *tables
 
-	accepted, duplicates, rows, dead, bytes metric.Int64Counter // by table
-	refused                                 metric.Int64Counter
-	reasons                                 labels[eowriterv1.Reason]
-	duration                                metric.Float64Histogram
-	landed, stored                          *label
+	durations *durations
+	refused   metric.Int64Counter
+	reasons   labels[eowriterv1.Reason]
 
 	requests, answers, waits, opened, broken, created, replaced metric.Int64Counter
 	first, again                                                *label
@@ -36,23 +35,17 @@ type instruments struct {
 }
 
 var (
-	latencies = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300}
-	commits   = []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5}
-	groups    = []float64{1, 2, 5, 10, 20, 50, 100, 200, 500, 1000}
+	commits = []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5}
+	groups  = []float64{1, 2, 5, 10, 20, 50, 100, 200, 500, 1000}
 )
 
 // background is for instruments, which want a context and don't need it.
 var background = context.Background()
 
-func newInstruments(meter metric.Meter) (*instruments, error) {
-	m := &instruments{meter: meter, tables: newTables()}
-	m.accepted = m.counter("eowriter.appends.accepted", "{append}", "Appends that were accepted from producers.")
-	m.duplicates = m.counter("eowriter.appends.duplicate", "{append}", "Repeated appends that were answered with the result of the first.")
+func newInstruments(meter metric.Meter, d *durations) (*instruments, error) {
+	m := &instruments{meter: meter, tables: newTables(), durations: d}
 	m.refused = m.counter("eowriter.appends.refused", "{append}", "Appends that were answered with an error, by its reason.")
-	m.duration = m.seconds("eowriter.append.duration", latencies, "From accepting an append until it was stored or had landed.")
-	m.rows = m.counter("eowriter.rows.landed", "{row}", "Rows that have landed.")
-	m.dead = m.counter("eowriter.rows.dead", "{row}", "Rows that became dead letters.")
-	m.bytes = m.counter("eowriter.landed", "By", "Bytes of the rows that have landed, encoded.")
+	m.countTables()
 
 	m.requests = m.counter("eowriter.requests", "{request}", "Requests to BigQuery with rows, the first of a batch or repeated.")
 	m.answers = m.counter("eowriter.answers", "{answer}", "What came back for requests with rows, and what it was judged to mean.")
@@ -68,7 +61,6 @@ func newInstruments(meter metric.Meter) (*instruments, error) {
 		metric.WithExplicitBucketBoundaries(groups...))
 	m.err = errors.Join(m.err, err)
 
-	m.landed, m.stored = labelOf(attribute.String("acknowledge", "landed")), labelOf(attribute.String("acknowledge", "stored"))
 	m.first, m.again = labelOf(attribute.Bool("repeated", false)), labelOf(attribute.Bool("repeated", true))
 	m.begin()
 	return m, m.err
@@ -97,6 +89,25 @@ func (m *instruments) begin() {
 	for _, reason := range []ledger.Reason{ledger.RowErrors, ledger.TooLarge, ledger.TakeOver, ledger.Aging} {
 		m.replaced.Add(background, 0, metric.WithAttributes(attribute.String("reason", word(reason.String()))))
 	}
+}
+
+// countTables has what is counted by table looked up.
+func (m *instruments) countTables() {
+	observed := func(name, unit, description string, of func(*table) *atomic.Int64) {
+		_, err := m.meter.Int64ObservableCounter(name, metric.WithUnit(unit), metric.WithDescription(description),
+			metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error {
+				m.tables.each(func(t *table) { o.Observe(of(t).Load(), t.observe...) })
+				return nil
+			}))
+		m.err = errors.Join(m.err, err)
+	}
+	observed("eowriter.appends.accepted", "{append}", "Appends that were accepted from producers.",
+		func(t *table) *atomic.Int64 { return &t.accepted })
+	observed("eowriter.appends.duplicate", "{append}", "Repeated appends that were answered with the result of the first.",
+		func(t *table) *atomic.Int64 { return &t.duplicates })
+	observed("eowriter.rows.landed", "{row}", "Rows that have landed.", func(t *table) *atomic.Int64 { return &t.rows })
+	observed("eowriter.rows.dead", "{row}", "Rows that became dead letters.", func(t *table) *atomic.Int64 { return &t.dead })
+	observed("eowriter.landed", "By", "Bytes of the rows that have landed, encoded.", func(t *table) *atomic.Int64 { return &t.bytes })
 }
 
 func (m *instruments) counter(name, unit, description string) metric.Int64Counter {
@@ -129,18 +140,17 @@ func (t *Telemetry) Ingest() ingest.Events {
 	m := t.metrics
 	e := ingest.Events{
 		Accepted: func(key ledger.Key, duplicate bool) {
-			c := m.accepted
+			t := m.tables.of(key.Table)
 			if duplicate {
-				c = m.duplicates
+				t.duplicates.Add(1)
+			} else {
+				t.accepted.Add(1)
 			}
-			c.Add(background, 1, m.tables.of(key.Table).add...)
 		},
-		Stored: func(_ ledger.Key, took time.Duration) {
-			m.duration.Record(background, took.Seconds(), m.stored.record...)
-		},
+		Stored: func(_ ledger.Key, took time.Duration) { m.durations.stored.record(took) },
 		Landed: func(key ledger.Key, bytes int64, took time.Duration) {
-			m.bytes.Add(background, bytes, m.tables.of(key.Table).add...)
-			m.duration.Record(background, took.Seconds(), m.landed.record...)
+			m.tables.of(key.Table).bytes.Add(bytes)
+			m.durations.landed.record(took)
 		},
 	}
 	if t.tracer != nil {
@@ -168,9 +178,9 @@ func (t *Telemetry) Writer() committed.Events {
 		Connected: func(ledger.Key) { m.opened.Add(background, 1) },
 		Answered:  m.answered,
 		Landed: func(key ledger.Key, ack committed.Ack) {
-			l := m.tables.of(key.Table)
-			m.rows.Add(background, ack.Rows, l.add...)
-			m.dead.Add(background, int64(ack.Dead), l.add...)
+			t := m.tables.of(key.Table)
+			t.rows.Add(ack.Rows)
+			t.dead.Add(int64(ack.Dead))
 		},
 		Waiting: func(_ ledger.Key, kind recovery.WaitKind, _ int, _ time.Duration) {
 			m.waits.Add(background, 1, metric.WithAttributes(attribute.String("kind", waitNames[kind])))

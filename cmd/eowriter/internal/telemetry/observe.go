@@ -136,8 +136,8 @@ func (g *gauges) observeIngest(o metric.Observer) error {
 }
 
 // byLabel adds up tables that share a label.
-func (g *gauges) byLabel(all []ingest.TableStats) map[*label]*ingest.TableStats {
-	sums := map[*label]*ingest.TableStats{}
+func (g *gauges) byLabel(all []ingest.TableStats) map[*table]*ingest.TableStats {
+	sums := map[*table]*ingest.TableStats{}
 	for _, t := range all {
 		l := g.tables.of(t.Table)
 		if sums[l] == nil {

@@ -55,7 +55,8 @@ const scope = "github.com/eowriter/eowriter"
 func New(ctx context.Context, opt Options) (*Telemetry, error) {
 	t := &Telemetry{registry: prometheus.NewRegistry()}
 	t.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	reader, err := otelprometheus.New(otelprometheus.WithRegisterer(t.registry), otelprometheus.WithoutScopeInfo(), otelprometheus.WithoutTargetInfo())
+	d := &durations{began: time.Now()}
+	reader, err := otelprometheus.New(otelprometheus.WithProducer(d), otelprometheus.WithRegisterer(t.registry), otelprometheus.WithoutScopeInfo(), otelprometheus.WithoutTargetInfo())
 	if err != nil {
 		return nil, fmt.Errorf("export metrics: %w", err)
 	}
@@ -66,14 +67,14 @@ func New(ctx context.Context, opt Options) (*Telemetry, error) {
 	}
 	options := []metric.Option{metric.WithReader(reader), metric.WithResource(about), metric.WithExemplarFilter(exemplar.AlwaysOffFilter)}
 	if opt.Endpoint != "" {
-		more, err := t.export(ctx, opt, about)
+		more, err := t.export(ctx, opt, about, d)
 		if err != nil {
 			return nil, err
 		}
 		options = append(options, more)
 	}
 	t.meters = metric.NewMeterProvider(options...)
-	if t.metrics, err = newInstruments(t.meters.Meter(scope)); err != nil {
+	if t.metrics, err = newInstruments(t.meters.Meter(scope), d); err != nil {
 		return nil, errors.Join(err, t.Close(ctx))
 	}
 	return t, nil
@@ -81,7 +82,7 @@ func New(ctx context.Context, opt Options) (*Telemetry, error) {
 
 // export has metrics and traces sent to the collector. One that isn't there costs nothing but a line of the log now and then:
 // what waits to be sent is bounded, and dropped beyond.
-func (t *Telemetry) export(ctx context.Context, opt Options, about *resource.Resource) (metric.Option, error) {
+func (t *Telemetry) export(ctx context.Context, opt Options, about *resource.Resource, d *durations) (metric.Option, error) {
 	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { opt.Log.Warn("OpenTelemetry", "error", err) }))
 	metrics, err := otlpmetrichttp.New(ctx, otlpmetrichttp.WithEndpointURL(opt.Endpoint+"/v1/metrics"))
 	if err != nil {
@@ -93,7 +94,7 @@ func (t *Telemetry) export(ctx context.Context, opt Options, about *resource.Res
 	}
 	t.traces = sdktrace.NewTracerProvider(sdktrace.WithBatcher(traces), sdktrace.WithResource(about))
 	t.tracer = t.traces.Tracer(scope)
-	return metric.WithReader(metric.NewPeriodicReader(metrics)), nil
+	return metric.WithReader(metric.NewPeriodicReader(metrics, metric.WithProducer(d))), nil
 }
 
 // closeTimeout is how long a collector may take for the last metrics and spans.
