@@ -117,6 +117,16 @@ func (r *round) staysStopped(o outcome, cause string) error {
 	return r.judge(true, stopped)
 }
 
+// streams are those that writers have made.
+func (r *round) streams() (names []string) {
+	for _, s := range r.srv.Streams(workload.Table) {
+		if !strings.HasSuffix(s.Name, "/_default") {
+			names = append(names, s.Name)
+		}
+	}
+	return names
+}
+
 // expired lets streams expire, first when nothing is open, which costs nothing, and then
 // under open batches, whose fate the service can't tell any more: that partition stops,
 // until a person has looked and said what landed.
@@ -124,14 +134,11 @@ func expired(r *round) error {
 	if err := r.half(); err != nil {
 		return err
 	}
-	for _, s := range r.srv.Streams(workload.Table) {
-		if strings.HasSuffix(s.Name, "/_default") {
-			continue
-		}
-		if err := r.srv.ExpireStream(s.Name); err != nil {
+	for _, s := range r.streams() {
+		if err := r.srv.ExpireStream(s); err != nil {
 			return err
 		}
-		r.diary.did("expired %s", s.Name)
+		r.diary.did("expired %s", s)
 	}
 	r.srv.Inject(emulator.Fault{Kind: emulator.Expire, After: 20, Count: 1})
 	r.diary.did("the 21st append of the next run finds its stream expired")
