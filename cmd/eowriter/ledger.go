@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/eowriter/eowriter/cmd/eowriter/internal/source"
@@ -63,9 +64,17 @@ func readLedger(path string, args []string, read func(*ledger.Ledger) error) err
 	}
 	led, err := ledger.OpenReadOnly(path)
 	if err != nil {
-		return err
+		return busy(path, err)
 	}
 	return closing(led, read)
+}
+
+// busy is err, or says what to do if a writer has the ledger: it has it for itself alone.
+func busy(path string, err error) error {
+	if errors.Is(err, ledger.ErrInUse) {
+		return fmt.Errorf("%w: stop the writer of %s first, the sidecar (eowriter serve) or a load; do this again, and start it again", ledger.ErrInUse, path)
+	}
+	return err
 }
 
 // closing runs use and closes the ledger.

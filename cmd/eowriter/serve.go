@@ -37,7 +37,9 @@ The socket is for its owner: it stands in a folder of mode 0700, which is made. 
 Standard output has a line for each address when requests are taken; the log goes to standard error.
 
 SIGTERM and Ctrl-C let land what was accepted, for --drain-timeout; what is left then is named, stays in the ledger, and
-lands after the next start. When the ledger can't be written any more the sidecar ends with exit code 1, for whoever
+lands after the next start. A partition that is halted, since only a person can say what is right, is named in the log at
+each start; the others go on. To resolve it: stop the sidecar, do what "eowriter ledger show" says about it, start the sidecar
+again ("eowriter ledger" needs the ledger for itself). When the ledger can't be written any more the sidecar ends with exit code 1, for whoever
 started it to start it again.`
 
 // serveFlags are the flags of serve as they were given.

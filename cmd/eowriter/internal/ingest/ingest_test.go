@@ -449,7 +449,9 @@ func TestHaltedPartition(t *testing.T) {
 	halted := func() {
 		until(t, "it to be halted", func() bool { return g.state("a").State == eowriterv1.State_STATE_HALTED })
 		refused := g.refused(span("a", 2, 3), eowriterv1.Reason_REASON_HALTED)
+		require.Contains(t, refused.Message, "stop the sidecar")
 		require.Contains(t, refused.Message, "eowriter ledger resolve")
+		require.Contains(t, refused.Message, "start the sidecar again")
 		require.Zero(t, refused.RetryAfter)
 		require.Contains(t, g.state("a").Error, "eowriter ledger resolve")
 	}

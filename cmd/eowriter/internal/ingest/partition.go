@@ -3,6 +3,7 @@ package ingest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -95,8 +96,7 @@ func (p *partition) adopt(r recorded) {
 	case r.part.Mode == ledger.Replayable:
 		p.set(eowriterv1.State_STATE_FILE)
 	case r.part.Halt != nil:
-		p.failure = refuse(eowriterv1.Reason_REASON_HALTED, "partition %q was halted (%s): %s; see `eowriter ledger show` and `eowriter ledger resolve`",
-			p.key.Name, r.part.Halt.Cause, r.part.Halt.Detail)
+		p.failure = halted(fmt.Sprintf("partition %q was halted (%s): %s", p.key.Name, r.part.Halt.Cause, r.part.Halt.Detail), nil)
 		p.set(eowriterv1.State_STATE_HALTED)
 	default:
 		p.set(eowriterv1.State_STATE_IDLE)
@@ -214,11 +214,14 @@ func (p *partition) follow() {
 	p.encoding = e
 }
 
-// resume begins to open the partition if something of it is left to land.
+// resume begins to open the partition if something of it is left to land, and tells if it is halted.
 func (p *partition) resume() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.state == eowriterv1.State_STATE_IDLE && len(p.open) > 0 {
+	switch {
+	case p.state == eowriterv1.State_STATE_HALTED:
+		p.i.opt.Log.Error("partition is halted", p.attrs("error", p.failure)...)
+	case p.state == eowriterv1.State_STATE_IDLE && len(p.open) > 0:
 		p.start()
 	}
 }
