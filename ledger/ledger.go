@@ -196,6 +196,7 @@ func (l *Ledger) start(info os.FileInfo) error {
 	if err := l.arrive(c, info); err != nil {
 		return err
 	}
+	removeDead(l.path, info)
 	l.segments.ledger = l.head.ID
 	if err := l.segments.load(c.payloads()); err != nil {
 		return err
