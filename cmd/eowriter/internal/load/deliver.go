@@ -28,9 +28,7 @@ func (l *loader) openTable(ctx context.Context) error {
 	if l.opt.DeadTable == "" {
 		return nil
 	}
-	opt := l.opt
-	opt.Table, opt.Schema = opt.DeadTable, nil
-	ts, err := opt.schema(ctx)
+	ts, err := l.ask(ctx, l.opt.DeadTable)
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/eowriter/eowriter/cmd/eowriter/internal/source"
@@ -26,6 +27,7 @@ const (
 type display struct {
 	Progress
 	counts *counts
+	wait   atomic.Pointer[string] // what is waited for before there is anything to count; nil: nothing
 
 	mu  sync.Mutex // one writer to Out at a time; guards bar
 	bar *progressbar.ProgressBar
@@ -102,6 +104,9 @@ func (d *display) show(speed float64) {
 	if w := c.waiting.Swap(nil); w != nil {
 		d.say("%s: the service doesn't take it; tried %d times, again in %v", source.Printable(w.partition), w.attempt, w.delay.Round(time.Millisecond))
 	}
+	if wait := d.wait.Load(); wait != nil {
+		state = *wait
+	}
 	if d.bar == nil {
 		d.say("%s", state)
 		return
@@ -110,6 +115,13 @@ func (d *display) show(speed float64) {
 	defer d.mu.Unlock()
 	d.bar.Describe(state)
 	_ = d.bar.Set64(c.consumed.Load()) // a display that fails is no reason to fail
+}
+
+// waitFor has that shown instead of counts, until the returned function is called.
+func (d *display) waitFor(format string, args ...any) (over func()) {
+	text := fmt.Sprintf(format, args...)
+	d.wait.Store(&text)
+	return func() { d.wait.Store(nil) }
 }
 
 // file tells of a whole file. On a terminal the bar is enough.
