@@ -21,7 +21,8 @@ type serviceTrouble struct {
 // What reconnects: some kinds show only then.
 const breaks = "close-after:every=11"
 
-// serviceTroubles has every kind that the emulator knows.
+// serviceTroubles has every kind that the emulator knows. What fails each n-th request has an n above the window: a writer
+// that sends the same four again and again would else find the first of them failed each time.
 var serviceTroubles = []serviceTrouble{
 	{kind: emulator.CloseBefore, faults: []string{"close-before:every=7"}},
 	{kind: emulator.CloseAfter, faults: []string{"close-after:every=7"}},
@@ -37,7 +38,7 @@ var serviceTroubles = []serviceTrouble{
 	{kind: emulator.Finalize, faults: []string{"finalize:after=30,count=1"}, play: finalized},
 	{kind: emulator.Expire, play: expired},
 	{kind: emulator.Intervals, faults: []string{"intervals:every=6"}},
-	{kind: emulator.InternalEach, faults: []string{"internal-every:every=4"}},
+	{kind: emulator.InternalEach, faults: []string{"internal-every:every=5"}},
 	{kind: emulator.DropConnect, faults: []string{breaks, "drop-connect:every=2"}},
 	{kind: emulator.RefuseCreate, faults: []string{"refuse-create:every=2"}, rotate: true},
 	{kind: emulator.CreateLost, faults: []string{"create-lost:every=2"}, rotate: true},
