@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/eowriter/eowriter/cmd/eowriter/internal/plural"
 	"github.com/eowriter/eowriter/cmd/eowriter/internal/source"
 	"github.com/eowriter/eowriter/ledger"
 	"github.com/spf13/cobra"
@@ -183,7 +184,7 @@ func reportViolations(cmd *cobra.Command, led *ledger.Ledger, found []ledger.Vio
 		}
 	}
 	if len(found) > 0 {
-		return fmt.Errorf("%s: %d violations: don't write with it, and keep it: docs/operating.md says how to go on without it", led.Path(), len(found))
+		return fmt.Errorf("%s: %s: don't write with it, and keep it: docs/operating.md says how to go on without it", led.Path(), plural.Of(len(found), "violation", "violations"))
 	}
 	if asJSON {
 		return nil

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/eowriter/eowriter/cmd/eowriter/internal/deadletter"
+	"github.com/eowriter/eowriter/cmd/eowriter/internal/plural"
 )
 
 // openFile opens the file for dead letters, if that is where they go.
@@ -115,7 +116,7 @@ func (l *loader) countWaiting() error {
 		return err
 	}
 	if l.waiting = n; n > 0 && l.delivery == nil {
-		l.display.say("%d dead letters wait in the ledger: load with --dead-letters to have them delivered, or see eowriter ledger letters", n)
+		l.display.say("%s in the ledger: load with --dead-letters to have them delivered, or see eowriter ledger letters", plural.Of(n, "dead letter waits", "dead letters wait"))
 	}
 	return nil
 }

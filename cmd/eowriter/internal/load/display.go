@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/eowriter/eowriter/cmd/eowriter/internal/plural"
 	"github.com/eowriter/eowriter/cmd/eowriter/internal/source"
 	"github.com/schollz/progressbar/v3"
 )
@@ -86,7 +87,7 @@ func (d *display) run(ctx context.Context, every time.Duration, quit <-chan stru
 		case <-interrupted:
 			interrupted = nil
 			if n := d.counts.inFlight.Load(); n > 0 {
-				d.say("stopping: %d batches in flight have to land first; interrupt again to quit at once, nothing is lost by it", n)
+				d.say("stopping: %s to land first; interrupt again to quit at once, nothing is lost by it", plural.Of(n, "batch in flight has", "batches in flight have"))
 			}
 		case now := <-tick.C:
 			lines := d.counts.lines.Load()
@@ -100,7 +101,7 @@ func (d *display) run(ctx context.Context, every time.Duration, quit <-chan stru
 func (d *display) show(speed float64) {
 	c := d.counts
 	landed := c.appended.Load() + c.confirmed.Load()
-	state := fmt.Sprintf("%d rows, %.1f MB/s, %d in flight, %d replays", landed, speed, max(c.inFlight.Load(), 0), c.replays.Load())
+	state := fmt.Sprintf("%s, %.1f MB/s, %d in flight, %s", plural.Rows(landed), speed, max(c.inFlight.Load(), 0), plural.Of(c.replays.Load(), "replay", "replays"))
 	if w := c.waiting.Swap(nil); w != nil {
 		d.say("%s: the service doesn't take it; tried %d times, again in %v", source.Printable(w.partition), w.attempt, w.delay.Round(time.Millisecond))
 	}
