@@ -28,7 +28,6 @@ func boltOptions(f *os.File, readOnly bool) *bbolt.Options {
 		InitialMmapSize: 64 << 20,
 		MaxSize:         maxFile,
 		ReadOnly:        readOnly,
-		NoStatistics:    true,
 		OpenFile:        func(string, int, os.FileMode) (*os.File, error) { return f, nil },
 	}
 }

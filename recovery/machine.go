@@ -132,6 +132,14 @@ func (m *Machine) Connection() uint64 { return m.connID }
 // InFlight returns how many requests await an answer.
 func (m *Machine) InFlight() int { return m.flight.len() }
 
+// Open tells of the open intents, oldest first: number, whether it is in flight, and whether it is known to have landed.
+func (m *Machine) Open(tell func(number uint64, flying, landed bool)) {
+	for i := range m.window.items.len() {
+		it := m.window.items.at(i)
+		tell(it.Number, it.flying, it.landed)
+	}
+}
+
 // Empty says that nothing is open: no intent, no batch waiting for one.
 func (m *Machine) Empty() bool { return m.window.items.len() == 0 && m.offered.len() == 0 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	eowriterv1 "github.com/eowriter/eowriter/cmd/eowriter/api/eowriter/v1"
+	"github.com/eowriter/eowriter/cmd/eowriter/internal/pace"
 	"github.com/eowriter/eowriter/committed"
 	"github.com/eowriter/eowriter/ledger"
 )
@@ -28,8 +29,9 @@ type partition struct {
 	position []byte        // after the last append that was accepted
 	entries  []*entry      // accepted and not landed, in order; the last queued of them are not offered
 	queued   int
-	last     []mark // the appends with positions of the last batch that landed
-	landedAt []byte // the position that they reached
+	last     []mark    // the appends with positions of the last batch that landed
+	landedAt []byte    // the position that they reached
+	rate     pace.Rate // of rows that land
 
 	// While it is open.
 	cp       *committed.Partition
@@ -49,6 +51,7 @@ type partition struct {
 // batch is what was offered to the writer at once: the first entries of those that are open.
 type batch struct {
 	entries []*entry
+	digest  ledger.Digest // as the ledger has it
 	result  *committed.Result
 }
 
@@ -104,7 +107,7 @@ func (p *partition) adopt(r recorded) {
 
 // found takes up a batch that is open in the ledger, by one of its intents.
 func (p *partition) found(in *ledger.Intent, since time.Time) {
-	b := &batch{}
+	b := &batch{digest: in.Digest}
 	for _, m := range marksOf(in.Before, in.After, in.Digest, in.Parts) {
 		b.entries = append(b.entries, &entry{mark: m, stored: true, since: since, offered: make(chan struct{}), done: make(chan struct{})})
 		if m.after != nil {

@@ -104,10 +104,12 @@ func (p *partition) landed() {
 		default:
 			return
 		}
-		if _, err := b.result.Wait(context.Background()); err != nil {
+		ack, err := b.result.Wait(context.Background())
+		if err != nil {
 			return // it has stopped: closed sees to the rest
 		}
 		p.progress = true
+		p.count(b, ack.Rows)
 		marks := make([]mark, len(b.entries))
 		for n, e := range b.entries {
 			marks[n] = e.mark
@@ -125,6 +127,19 @@ func (p *partition) landed() {
 		p.entries = p.entries[len(b.entries):]
 		p.wake()
 	}
+}
+
+// count measures a batch that has landed; p.mu is held.
+func (p *partition) count(b *batch, rows int64) {
+	now, bytes := time.Now(), int64(0)
+	for _, e := range b.entries {
+		bytes += e.bytes
+		if !e.stored { // else it has waited for this opening
+			p.i.meter.Took(now, now.Sub(e.since))
+		}
+	}
+	p.i.meter.Rows(now, rows, bytes)
+	p.rate.Add(now, rows)
 }
 
 // closed closes the partition at the writer, and returns why.

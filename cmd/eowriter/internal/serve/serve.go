@@ -38,7 +38,8 @@ type Options struct {
 // Run serves until ctx ends, and then drains. It returns an error if it can't start or go on: then nothing that was
 // acknowledged is lost, and the next start goes on.
 func Run(ctx context.Context, opt Options) (err error) {
-	led, err := ledger.Open(opt.Ledger, nil)
+	commits := &commits{}
+	led, err := ledger.Open(opt.Ledger, &ledger.Options{Committed: commits.note})
 	if err != nil {
 		return err
 	}
@@ -52,7 +53,7 @@ func Run(ctx context.Context, opt Options) (err error) {
 	if err := contact(ctx, led, w, opt.ContactTimeout); err != nil {
 		return err
 	}
-	return serve(ctx, led, w, opt)
+	return serve(ctx, led, commits, w, opt)
 }
 
 // nowhere is a table that there isn't: the service is reached when it says so.
@@ -88,7 +89,7 @@ func contact(ctx context.Context, led *ledger.Ledger, w *committed.Writer, timeo
 }
 
 // serve has the listeners open while the sidecar works.
-func serve(ctx context.Context, led *ledger.Ledger, w *committed.Writer, opt Options) (err error) {
+func serve(ctx context.Context, led *ledger.Ledger, commits *commits, w *committed.Writer, opt Options) (err error) {
 	listeners, err := listen(opt.Socket, opt.Listen)
 	if err != nil {
 		return err
@@ -99,7 +100,7 @@ func serve(ctx context.Context, led *ledger.Ledger, w *committed.Writer, opt Opt
 	if err != nil {
 		return err
 	}
-	s := newServer(in, opt)
+	s := newServer(in, newStatus(in, led, commits), opt)
 	failed := s.start(listeners)
 	opt.Log.Info("serving", "ledger", led.Path(), "addresses", listeners.addresses())
 	if opt.Ready != nil {

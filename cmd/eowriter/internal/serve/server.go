@@ -33,6 +33,7 @@ const (
 // server answers requests. Its goroutines end with stop.
 type server struct {
 	in     *ingest.Ingest
+	status *statusService
 	opt    Options
 	http   *http.Server
 	ctx    context.Context // of all requests; ends in stop
@@ -40,8 +41,8 @@ type server struct {
 	served sync.WaitGroup
 }
 
-func newServer(in *ingest.Ingest, opt Options) *server {
-	s := &server{in: in, opt: opt}
+func newServer(in *ingest.Ingest, status *statusService, opt Options) *server {
+	s := &server{in: in, status: status, opt: opt}
 	s.ctx, s.end = context.WithCancel(context.Background())
 	protocols := &http.Protocols{}
 	protocols.SetHTTP1(true)
