@@ -79,8 +79,8 @@ func has(p *eowriterv1.Partition, text string) bool {
 
 const defaultLimit, maxLimit = 100, 1000 // of a page
 
-// page cuts out the part of what was found that is asked for.
-func page(found []*eowriterv1.PartitionStatus, req *eowriterv1.FindPartitionsRequest) []*eowriterv1.PartitionStatus {
+// pageOf cuts out the part of what was found that is asked for.
+func pageOf(found []*eowriterv1.PartitionStatus, req *eowriterv1.FindPartitionsRequest) []*eowriterv1.PartitionStatus {
 	limit := min(int(req.GetLimit()), maxLimit)
 	if limit == 0 {
 		limit = defaultLimit

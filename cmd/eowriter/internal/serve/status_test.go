@@ -141,7 +141,7 @@ func TestFind(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var got []string
-			for _, s := range page(find(partitionsToFind(), c.req), c.req) {
+			for _, s := range pageOf(find(partitionsToFind(), c.req), c.req) {
 				got = append(got, strings.TrimPrefix(s.Partition.Table, "p.d.")+"/"+s.Partition.Partition)
 			}
 			require.Equal(t, c.want, strings.Join(got, " "))
