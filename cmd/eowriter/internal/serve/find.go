@@ -69,13 +69,16 @@ func has(p *eowriterv1.Partition, text string) bool {
 	if text == "" {
 		return true
 	}
-	for _, s := range [...]string{p.Partition, p.Table, p.Stream, p.Position, p.Error} {
+	for _, s := range [...]string{p.Partition, p.Table, p.Position, p.Error} {
 		if strings.Contains(strings.ToLower(s), text) {
 			return true
 		}
 	}
-	return false
+	return len(text) >= minStream && strings.Contains(strings.ToLower(p.Stream), text)
 }
+
+// minStream is how much of a stream's name must be given: it ends in letters by chance, among which anything short is found.
+const minStream = 10
 
 const defaultLimit, maxLimit = 100, 1000 // of a page
 

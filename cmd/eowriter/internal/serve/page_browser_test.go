@@ -12,11 +12,13 @@ import (
 	"time"
 
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 	"github.com/stretchr/testify/require"
 )
 
@@ -136,11 +138,14 @@ func (p *tab) js(statements string) {
 	eval[chromedp.Void](p, statements)
 }
 
-// wait waits until an expression is true.
+// wait waits until an expression is true; one that throws isn't yet.
 func (p *tab) wait(expression string) {
 	p.t.Helper()
-	require.Eventually(p.t, func() bool { return eval[bool](p, expression) }, time.Minute, 20*time.Millisecond,
-		"%s\n\n%s", expression, lazy(func() string { return eval[string](p, "document.body.innerText") }))
+	now := chromedp.Evaluate[bool]("(() => { try { return Boolean(" + expression + ") } catch { return false } })()")
+	require.Eventually(p.t, func() bool {
+		is, err := chromedp.Run(p.ctx, now)
+		return err == nil && is // an error: the page is being loaded anew
+	}, time.Minute, 20*time.Millisecond, "%s\n\n%s", expression, lazy(func() string { return p.text("body") }))
 }
 
 // lazy is text that is made when it is needed.
@@ -172,6 +177,27 @@ func (p *tab) keys(keys ...string) {
 	for _, k := range keys {
 		p.do(chromedp.KeyEvent(k))
 	}
+}
+
+// slash presses the key whose letter the page takes for itself: it is sent as a keyboard does it.
+func (p *tab) slash() {
+	p.t.Helper()
+	for _, typ := range []input.DispatchKeyEventType{input.DispatchKeyEventTypeKeyDown, input.DispatchKeyEventTypeKeyUp} {
+		e := input.DispatchKeyEventParams{Type: typ, Key: "/", Code: "Slash", WindowsVirtualKeyCode: 191}
+		if typ == input.DispatchKeyEventTypeKeyDown {
+			e.Text = "/"
+		}
+		_, err := chromedp.Call(p.ctx, input.DispatchKeyEvent, e)
+		require.NoError(p.t, err)
+	}
+}
+
+// fill types over what the filter has.
+func (p *tab) fill(text string) {
+	p.t.Helper()
+	p.js("document.querySelector('#text').select()")
+	p.keys(kb.Delete)
+	p.keys(strings.Split(text, "")...)
 }
 
 // scheme has the machine prefer dark pages, or light ones.

@@ -1,6 +1,6 @@
 // The list of partitions. The sidecar sorts, filters and cuts to pages, so that it doesn't matter how many there are.
 
-import { age, decimal, make, name, number, plural, put, stream } from './text.js';
+import { age, decimal, make, name, number, plural, put, set, stream } from './text.js';
 import { listAt, partitionAt, stateOf, states } from './state.js';
 
 export const pageSize = 100;
@@ -13,14 +13,13 @@ const columns = [
   ['State', 'ORDER_UNSPECIFIED', 'state', (cell, s) => {
     const [word, meaning, className] = stateOf(s);
     put(cell, word);
-    cell.title = meaning;
-    cell.className = `state ${className}`;
+    set(cell, 'title', meaning);
+    set(cell, 'class', `state ${className}`);
   }],
   ['Partition', 'ORDER_PARTITION', 'name', (cell, s) => {
     const link = cell.firstChild ?? cell.appendChild(document.createElement('a')).appendChild(name('')).parentNode;
     put(link.firstChild, s.partition.partition);
-    const href = partitionAt(s.partition.table, s.partition.partition);
-    if (link.getAttribute('href') !== href) link.setAttribute('href', href);
+    set(link, 'href', partitionAt(s.partition.table, s.partition.partition));
   }, true],
   ['Table', 'ORDER_TABLE', 'table', (cell, s) => put(cell, s.partition.table), true],
   ['Rows/s', 'ORDER_RATE', 'number', (cell, s) => put(cell, s.rowsPerSecond ? decimal(s.rowsPerSecond) : '–')],
@@ -32,17 +31,20 @@ const columns = [
   ['Epoch', 'ORDER_EPOCH', 'number less', (cell, s) => put(cell, number(s.partition.epoch))],
   ['Stream', 'ORDER_STREAM', 'id less', (cell, s) => {
     put(cell, stream(s.partition.stream) || '–');
-    cell.title = s.partition.stream ?? '';
+    set(cell, 'title', s.partition.stream ?? '');
   }, true],
   ['Position', 'ORDER_POSITION', 'id less', (cell, s) => {
     put(cell, s.partition.position || '–');
-    cell.title = s.partition.position ?? '';
+    set(cell, 'title', s.partition.position ?? '');
   }, true],
   ['Last error', 'ORDER_ERROR', 'error', (cell, s) => {
     put(cell.firstChild ?? cell.appendChild(make('div')), s.partition.error ?? '');
-    cell.title = s.partition.error ?? '';
+    set(cell, 'title', s.partition.error ?? '');
   }],
 ];
+
+// attentions are the classes of rows.
+const attentions = { ATTENTION_WAITING: 'wait', ATTENTION_HALTED: 'bad', ATTENTION_IN_DOUBT: 'bad' };
 
 // requestOf is what to ask for.
 export function requestOf(view) {
@@ -127,7 +129,7 @@ export class List {
       kept.set(key, row);
       this.rows.delete(key);
       columns.forEach((column, at) => column[3](row.children[at], s, now));
-      row.classList.toggle('attention', Boolean(s.attention));
+      set(row, 'class', `${attentions[s.attention] ?? ''}${s.partition.oldest ? ' behind' : ''}`);
       if (body.children[n] !== row) body.insertBefore(row, body.children[n] ?? null);
     });
     for (const row of this.rows.values()) row.remove();
@@ -141,6 +143,7 @@ export class List {
     row.append(...columns.map(([title, , className]) => {
       const cell = make(title === 'Partition' ? 'th' : 'td', className);
       if (title === 'Partition') cell.scope = 'row';
+      else cell.dataset.label = title; // for narrow windows
       return cell;
     }));
     return row;
@@ -158,7 +161,7 @@ export class List {
       button.show = show;
       put(button.firstChild, word);
       put(button.lastChild, number(n));
-      button.setAttribute('aria-pressed', show === this.view.show);
+      set(button, 'aria-pressed', String(show === this.view.show));
       button.classList.toggle('attention', show === 'attention' && n > 0);
     });
     while (group.children.length > wanted.length) group.lastChild.remove();

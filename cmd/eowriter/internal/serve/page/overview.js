@@ -80,7 +80,7 @@ export class Overview {
 
     const [p50, p99] = [seconds(pace.landedP50), seconds(pace.landedP99)];
     put($('took'), duration(p50));
-    put($('took-more'), `half of them · 99 of 100 in ${duration(p99)}`);
+    put($('took-more'), `99 of 100 in ${duration(p99)}`);
     const worst = pace.steps.map((s) => seconds(s.landedP99));
     put($('took-top'), duration(this.took.draw(worst, pace.steps.map((s) => seconds(s.landedP50)))));
     put($('took-text'), Number.isNaN(p50) ? 'Nothing has landed in the last ten minutes.'
@@ -88,15 +88,17 @@ export class Overview {
   }
 
   drawLedger(l, now) {
-    const took = [seconds(l.commitP50), seconds(l.commitP99)].map(duration).join(' · ');
+    const [p50, p99] = [seconds(l.commitP50), seconds(l.commitP99)].map(duration);
+    const state = l.error ? `failed: ${l.error}` : l.moved ? 'works; it was moved: streams are taken over' : 'works';
     facts($('ledger'), [
-      ['State', l.error ? `failed: ${l.error}` : l.moved ? 'works; it was moved: streams are taken over' : 'works', l.error ? 'bad' : ''],
-      ['Commits', `${took} (half · 99 of 100)`],
-      ['Last commit', l.lastCommit ? `${age(l.lastCommit, now)} ago · ${decimal(l.commitsPerSecond)}/s` : 'none yet'],
-      ['File', `${bytes(l.fileBytes)}, of which ${bytes(l.freeBytes)} free`],
-      ['Segments', `${bytes(l.segmentBytes)}, of which ${bytes(l.freeSegmentBytes)} free`],
+      ['State', state, l.error ? 'bad' : ''],
+      ['Commits', l.lastCommit ? `${p50}, 99 of 100 in ${p99}` : 'none yet'],
+      ['Last one', l.lastCommit ? `${age(l.lastCommit, now)} ago, lately ${decimal(l.commitsPerSecond)}/s` : undefined],
+      ['File', `${bytes(l.fileBytes)}, ${bytes(l.freeBytes)} of it free`],
+      ['Segments', `${bytes(l.segmentBytes)}, ${bytes(l.freeSegmentBytes)} of it free`],
       ['Path', l.path],
-      ['Id', `${l.id}, opening ${number(l.incarnation)}`],
+      ['Id', l.id],
+      ['Opened', l.incarnation === '1' ? 'for the first time' : `${number(l.incarnation)} times`],
     ]);
   }
 
@@ -108,7 +110,7 @@ export class Overview {
       ['In flight', plural(totals.inFlight ?? 0, 'request', 'requests')],
       ['Oldest', totals.oldest ? `waits for ${age(totals.oldest, now)}` : 'nothing waits'],
       ['Landed', plural(totals.rows ?? 0, 'row', 'rows')],
-      ['Dead letters', `${number(totals.deadRows)}, of which ${number(totals.lettersWaiting)} undelivered`],
+      ['Dead letters', `${number(totals.deadRows)}, ${number(totals.lettersWaiting)} of them undelivered`],
     ]);
   }
 }

@@ -12,7 +12,7 @@ const right = 'number';
 const open = [
   ['Batch', right, (b) => number(b.number)],
   ['Where', '', (b) => places[b.state] ?? b.state],
-  ['Offsets', right, (b) => `${number(b.start)} – ${number(b.end)}`],
+  ['Offsets', right, (b) => `[${number(b.start)}, ${number(b.end)})`],
   ['Rows', right, (b) => number(BigInt(b.end ?? 0) - BigInt(b.start ?? 0))],
   ['Bytes', right, (b) => bytes(b.bytes)],
   ['Age', right, (b, now) => age(b.since, now)],
@@ -114,12 +114,12 @@ export class Page {
     this.drawTrouble(answer, p, now);
     facts(this.list, [
       ['Position', p.position || 'the beginning'],
-      ['Landed position', p.landedPosition === p.position ? undefined : p.landedPosition || 'the beginning'],
+      ['Landed up to', p.landedPosition === p.position ? undefined : p.landedPosition || 'the beginning'],
       ['Landed', `${plural(p.rows ?? 0, 'row', 'rows')}, lately ${decimal(answer.status.rowsPerSecond)}/s`],
       ['Waiting', `${number(p.queuedAppends)} queued and ${number(p.openAppends)} stored appends, ${bytes(p.openBytes)}`],
       ['Oldest', p.oldest ? `waits for ${age(p.oldest, now)}` : 'nothing waits'],
       ['In flight', plural(p.inFlight ?? 0, 'request', 'requests')],
-      ['Dead letters', `${number(p.deadRows)}, of which ${number(p.lettersWaiting)} undelivered`],
+      ['Dead letters', `${number(p.deadRows)}, ${number(p.lettersWaiting)} of them undelivered`],
       ['Epoch', number(p.epoch)],
       ['Stream', p.stream || 'none yet'],
       ['Acked, next', `offsets ${number(p.acked)}, ${number(p.next)}`],
@@ -134,18 +134,21 @@ export class Page {
 
   drawTrouble(answer, p, now) {
     const boxes = [];
-    if (p.error) boxes.push(['Last error', p.error, p.retryAt ? `It is tried again at ${clock(p.retryAt)}.` : '']);
     if (answer.halt) {
       const h = answer.halt;
-      boxes.push([`Halted: ${h.cause}`, `${h.meaning}. ${h.detail}`, `Seen at offset ${number(h.offset)} on ${clock(h.at)}. What to do: ${h.advice}`]);
+      boxes.push([`Halted, ${h.cause}: ${h.meaning}`, h.detail ?? '', `Seen at offset ${number(h.offset)}, ${clock(h.at)}.`,
+        `What to do: ${h.advice}`, h.command]);
+    } else if (p.error) {
+      boxes.push(['Last error', p.error, p.retryAt ? `It is tried again at ${clock(p.retryAt)}.` : '', '', '']);
     }
     if (answer.seal) {
       const s = answer.seal;
-      boxes.push(['Its stream is being replaced', `${s.meaning}. ${s.detail ?? ''}`, `For ${age(s.at, now)}, by ${s.successor ? stream(s.successor) : 'none'}.`]);
+      boxes.push([`Its stream is being replaced: ${s.meaning}`, s.detail ?? '', `It was sealed ${age(s.at, now)} ago, for ${stream(s.successor) || "none"}.`, '', '']);
     }
-    boxes.forEach(([title, what, more], n) => {
-      const box = this.trouble.children[n] ?? this.trouble.appendChild(make('section', '', make('h3'), make('p'), make('p', 'more')));
-      [title, what, more].forEach((text, at) => put(box.children[at], text));
+    boxes.forEach((texts, n) => {
+      const box = this.trouble.children[n] ?? this.trouble.appendChild(
+        make('section', '', make('h3'), make('p'), make('p', 'more'), make('p'), make('code')));
+      texts.forEach((text, at) => put(box.children[at], text));
     });
     while (this.trouble.children.length > boxes.length) this.trouble.lastChild.remove();
   }

@@ -45,7 +45,8 @@ function pair(n, size, great, small) {
 
 // age writes how long before now a time is; both as the API writes them.
 export function age(time, now) {
-  return time ? span(Math.max(0, Math.floor((Date.parse(now) - Date.parse(time)) / 1000))) : '–';
+  const s = Math.floor((Date.parse(now) - Date.parse(time)) / 1000);
+  return !time ? '–' : s < 1 ? '<1 s' : span(s);
 }
 
 // clock writes a time of the API, or a Date, as it is here.
@@ -57,7 +58,7 @@ export function clock(time) {
 }
 
 // plural writes a number with its noun.
-export const plural = (n, one, several) => `${number(n)} ${n === 1 ? one : several}`;
+export const plural = (n, one, several) => `${number(n)} ${Number(n) === 1 ? one : several}`;
 
 // What would not be seen, or would change what is around it: control and format characters, and spaces of other kinds.
 const unseen = /[\p{C}\p{Zl}\p{Zp}]|(?! )\p{Zs}/gu;
@@ -76,6 +77,11 @@ export function put(element, s) {
     from = m.index + m[0].length;
   }
   element.replaceChildren(...nodes, s.slice(from));
+}
+
+// set gives an element an attribute, and changes nothing if it has it already.
+export function set(element, attribute, value) {
+  if (element.getAttribute(attribute) !== value) element.setAttribute(attribute, value);
 }
 
 // make returns an element with a class and children: text, or elements.
