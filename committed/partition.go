@@ -144,6 +144,25 @@ func (p *Partition) InFlight() int {
 	return p.machine.InFlight()
 }
 
+// Progress returns how far the open intents have come, by their numbers: B2, and to be sent (again), B3, and in flight, or
+// B5, and landed.
+func (p *Partition) Progress() map[uint64]Step {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	all := map[uint64]Step{}
+	p.machine.Open(func(number uint64, flying, landed bool) {
+		switch {
+		case landed:
+			all[number] = B5
+		case flying:
+			all[number] = B3
+		default:
+			all[number] = B2
+		}
+	})
+	return all
+}
+
 // Stopped is closed when the partition has stopped; Err says why.
 func (p *Partition) Stopped() <-chan struct{} { return p.stopped }
 

@@ -145,6 +145,14 @@ func (m *Machine) Awaited() uint64 {
 // present connection.
 func (m *Machine) Verdict() Verdict { return m.verdict }
 
+// Open tells of the open intents, oldest first: number, whether it is in flight, and whether it is known to have landed.
+func (m *Machine) Open(tell func(number uint64, flying, landed bool)) {
+	for i := range m.window.items.len() {
+		it := m.window.items.at(i)
+		tell(it.Number, it.flying, it.landed)
+	}
+}
+
 // Empty says that nothing is open: no intent, no batch waiting for one.
 func (m *Machine) Empty() bool { return m.window.items.len() == 0 && m.offered.len() == 0 }
 
