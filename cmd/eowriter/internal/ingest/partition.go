@@ -23,14 +23,16 @@ type partition struct {
 	state    eowriterv1.State
 	gone     bool          // it came to nothing, and another one may have its name
 	changed  chan struct{} // closed when state changes; nil: nobody waits
-	failure  *Error        // why it is WAITING or HALTED
+	failure  *Error        // why it is WAITING or HALTED, or is being opened again
+	cause    Cause         // that, in a word
 	retryAt  time.Time     // when it is opened again
 	settling bool          // it has stopped, and what the ledger has of it isn't read yet: nothing is said of positions
 	position []byte        // after the last append that was accepted
 	entries  []*entry      // accepted and not landed, in order; the last queued of them are not offered
 	queued   int
-	last     []mark // the appends with positions of the last batch that landed
-	landedAt []byte // the position that they reached
+	last     []mark    // the appends with positions of the last batch that landed
+	landedAt []byte    // the position that they reached
+	moved    time.Time // when something landed last; of an earlier opening: was written
 
 	// While it is open.
 	cp       *committed.Partition
@@ -49,6 +51,7 @@ type partition struct {
 
 // batch is what was offered to the writer at once: the first entries of those that are open.
 type batch struct {
+	p       *partition
 	entries []*entry
 	result  *committed.Result
 }
@@ -90,6 +93,9 @@ func (p *partition) adopt(r recorded) {
 		}
 	}
 	p.reached = p.position
+	if p.moved.IsZero() {
+		p.moved = r.part.Updated
+	}
 	switch {
 	case !r.known:
 		p.set(eowriterv1.State_STATE_NEW)
@@ -97,6 +103,7 @@ func (p *partition) adopt(r recorded) {
 		p.set(eowriterv1.State_STATE_FILE)
 	case r.part.Halt != nil:
 		p.failure = halted(fmt.Sprintf("partition %q was halted (%s): %s", p.key.Name, r.part.Halt.Cause, r.part.Halt.Detail), nil)
+		p.cause = haltCauses[r.part.Halt.Cause]
 		p.set(eowriterv1.State_STATE_HALTED)
 	default:
 		p.set(eowriterv1.State_STATE_IDLE)
@@ -106,7 +113,7 @@ func (p *partition) adopt(r recorded) {
 // found takes up a batch that is open in the ledger, by its intents. It takes room like new ones, so that runs which die
 // one after another don't add up; unless the partition is halted or a file's, for then it takes nothing new.
 func (p *partition) found(r recorded, of []ledger.Intent) {
-	b, in := &batch{}, &of[0]
+	b, in := &batch{p: p}, &of[0]
 	for _, m := range marksOf(in.Before, in.After, in.Digest, in.Parts) {
 		e := &entry{mark: m, stored: true, since: r.part.Updated, offered: make(chan struct{}), done: make(chan struct{})}
 		if r.part.Halt == nil && r.part.Mode == ledger.Frozen {
@@ -118,6 +125,7 @@ func (p *partition) found(r recorded, of []ledger.Intent) {
 			p.position = m.after
 		}
 	}
+	b.entries[0].bytes = in.Bytes
 	p.entries = append(p.entries, b.entries...)
 	p.open = append(p.open, b)
 }
