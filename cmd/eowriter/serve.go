@@ -23,7 +23,10 @@ taken as it is, and its answer says at_least_once.
 An append is answered when it has landed in BigQuery, or, if it asks for that, when it is stored: durable in the ledger,
 to land later, also if the sidecar is killed and started again. When rows come faster than they land, appends are
 refused with 429 (RESOURCE_EXHAUSTED) and Retry-After. Rows that are none of the table's make the whole append fail, or
-become dead letters if the append asks for that: the ledger keeps them, see "eowriter ledger letters".
+become dead letters if the append asks for that. The ledger keeps them, see "eowriter ledger letters", and with
+--dead-letters they are delivered, those of all partitions, each exactly once: to a file (one JSON object a line, readable
+for its owner only; moved away while the sidecar runs, a new one is made) or to a table, as by "eowriter load", whose help
+says more. Letters that can't be delivered wait in the ledger, and are tried again.
 
 Socket and port speak gRPC, gRPC-Web and Connect (service eowriter.v1.Writer, whose reference is
 cmd/eowriter/api/eowriter/v1/eowriter.proto), and plain HTTP:
@@ -34,7 +37,9 @@ The socket is for its owner: it stands in a folder of mode 0700, which is made. 
 Standard output has a line for each address when requests are taken; the log goes to standard error.
 
 SIGTERM and Ctrl-C let land what was accepted, for --drain-timeout; what is left then is named, stays in the ledger, and
-lands after the next start. When the ledger can't be written any more the sidecar ends with exit code 1, for whoever
+lands after the next start. A partition that is halted, since only a person can say what is right, is named in the log at
+each start; the others go on. To resolve it: stop the sidecar, do what "eowriter ledger show" says about it, start the sidecar
+again ("eowriter ledger" needs the ledger for itself). When the ledger can't be written any more the sidecar ends with exit code 1, for whoever
 started it to start it again.`
 
 // serveFlags are the flags of serve as they were given.
@@ -45,6 +50,7 @@ type serveFlags struct {
 	appendBytes byteSize
 	partition   byteSize
 	total       byteSize
+	deadLetters string
 	check       bool
 }
 
@@ -80,6 +86,7 @@ func newServeCommand() *cobra.Command {
 	f.IntVar(&in.TotalAppends, "appends", in.TotalAppends, "most appends that all partitions together may have accepted and not landed")
 	f.IntVar(&flags.opt.StreamAppends, "stream-appends", 64, "most appends of an AppendStream that may be unanswered")
 	f.IntVar(&in.MaxPartitions, "max-partitions", in.MaxPartitions, "most partitions, those in the ledger included; a partition is made by its first append")
+	f.StringVar(&flags.deadLetters, "dead-letters", "", "file or PROJECT.DATASET.TABLE that gets the rows that are refused")
 	f.Int64Var(&in.MaxDead, "max-dead-letters", in.MaxDead, "most dead letters of a partition; 0: a row that BigQuery refuses stops it")
 	addChoices(f, &in.Choices, "")
 	f.DurationVar(&in.OpenWait, "open-wait", in.OpenWait, "how long an append waits for its partition to be opened before it is refused with 503")
@@ -94,6 +101,9 @@ func (fl *serveFlags) run(cmd *cobra.Command) (err error) {
 	in := &opt.Ingest
 	in.BatchBytes, in.AppendBytes, in.PartitionBytes, in.TotalBytes = int64(fl.batchBytes), int64(fl.appendBytes), int64(fl.partition), int64(fl.total)
 	if opt.ClientOptions, err = fl.service.options(); err != nil {
+		return err
+	}
+	if opt.DeadLetters, opt.DeadTable, err = fileOrTable(fl.deadLetters); err != nil {
 		return err
 	}
 	if err := checkServe(opt); err != nil {

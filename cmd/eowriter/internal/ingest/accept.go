@@ -107,6 +107,8 @@ func (i *Ingest) check(a *Append) error {
 		return refuse(eowriterv1.Reason_REASON_INVALID, "%s", bad)
 	}
 	switch {
+	case !i.opt.ours(a.Key):
+		return refuse(eowriterv1.Reason_REASON_INVALID, "partition %q takes no appends: dead letters are delivered there", a.Key.Name)
 	case len(a.Rows) == 0:
 		return refuse(eowriterv1.Reason_REASON_INVALID, "the append has no rows")
 	case len(a.Rows) > i.opt.AppendRows:

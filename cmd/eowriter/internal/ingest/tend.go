@@ -231,7 +231,7 @@ func (p *partition) stopped(err error, delay time.Duration) (again bool) {
 	case isHalted(err):
 		p.failure = why(err)
 		p.set(eowriterv1.State_STATE_HALTED)
-		log.Error("partition halted", p.attrs("error", err)...)
+		log.Error("partition is halted", p.attrs("error", p.failure)...)
 		return false
 	}
 	p.failure, p.retryAt = why(err), time.Now().Add(delay)

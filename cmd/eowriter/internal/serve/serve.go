@@ -25,6 +25,9 @@ type Options struct {
 	Socket string // path of the Unix socket; "": none
 	Listen string // HOST:PORT, on loopback; "": none
 
+	DeadLetters string // where dead letters are delivered: a file, or a table; neither: they stay in the ledger
+	DeadTable   string // projects/P/datasets/D/tables/T
+
 	Ingest        ingest.Options
 	StreamAppends int // of one AppendStream that may be unanswered
 
@@ -33,6 +36,8 @@ type Options struct {
 
 	Ready func(addresses []string) // called when requests are taken
 	Log   *slog.Logger
+
+	step func(step string) // of tests: is told when a step of a letter is done; nil: nobody is
 }
 
 // Run serves until ctx ends, and then drains. It returns an error if it can't start or go on: then nothing that was
@@ -44,16 +49,21 @@ func Run(ctx context.Context, opt Options) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, led.Close()) }()
-	w, err := committed.Open(ctx, led, committed.Options{ClientOptions: opt.ClientOptions})
+	letters := newLetters(led, &opt)
+	w, err := committed.Open(ctx, led, committed.Options{ClientOptions: opt.ClientOptions, Events: letters.events()})
 	if err != nil {
 		return fmt.Errorf("open the writer: %w", err)
 	}
 	// The partitions are closed by then: nothing to wait for.
 	defer func() { err = errors.Join(err, w.Close(context.WithoutCancel(ctx))) }()
+	if err := letters.open(w); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, letters.close()) }()
 	if err := contact(ctx, led, w, opt.ContactTimeout); err != nil {
 		return err
 	}
-	return serve(ctx, led, commits, w, opt)
+	return serve(ctx, led, commits, w, letters, opt)
 }
 
 // nowhere is a table that there isn't: the service is reached when it says so.
@@ -89,17 +99,18 @@ func contact(ctx context.Context, led *ledger.Ledger, w *committed.Writer, timeo
 }
 
 // serve has the listeners open while the sidecar works.
-func serve(ctx context.Context, led *ledger.Ledger, commits *commits, w *committed.Writer, opt Options) (err error) {
+func serve(ctx context.Context, led *ledger.Ledger, commits *commits, w *committed.Writer, letters *letters, opt Options) (err error) {
 	listeners, err := listen(opt.Socket, opt.Listen)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, listeners.close()) }()
-	opt.Ingest.Log = opt.Log
+	opt.Ingest.Log, opt.Ingest.NotOurs = opt.Log, letters.keeps
 	in, err := ingest.New(led, w, opt.Ingest)
 	if err != nil {
 		return err
 	}
+	letters.start()
 	s := newServer(in, newStatus(in, led, commits), opt)
 	failed := s.start(listeners)
 	opt.Log.Info("serving", "ledger", led.Path(), "addresses", listeners.addresses())
@@ -119,6 +130,7 @@ func serve(ctx context.Context, led *ledger.Ledger, commits *commits, w *committ
 	defer cancel()
 	remaining, left := in.Close(drained)
 	s.stop()
+	letters.finish(drained)
 	report(opt.Log, remaining)
 	return errors.Join(err, left)
 }
