@@ -124,6 +124,8 @@ func (p *Partition) wrote(s Step, e recovery.Event, err error) {
 func (p *Partition) landed(a recovery.Action) {
 	p.began(B7)
 	r := p.results[a.Batch]
+	r.tell(B6)
+	r.tell(B7)
 	delete(p.results, a.Batch)
 	if !r.isResolved {
 		r.resolve(a.Ack, nil)

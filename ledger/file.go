@@ -27,7 +27,7 @@ func boltOptions(f *os.File, readOnly bool) *bbolt.Options {
 		NoFreelistSync:  true,
 		FreelistType:    bbolt.FreelistMapType,
 		InitialMmapSize: 64 << 20,
-		MaxSize:         maxFile,
+		MaxSize:         MaxFile,
 		ReadOnly:        readOnly,
 		OpenFile:        func(string, int, os.FileMode) (*os.File, error) { return f, nil },
 	}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"log/slog"
 	"net"
 	"time"
 
@@ -36,6 +35,12 @@ cmd/eowriter/api/eowriter/v1/eowriter.proto), and plain HTTP:
 The socket is for its owner: it stands in a folder of mode 0700, which is made. A port is taken on loopback only.
 Standard output has a line for each address when requests are taken; the log goes to standard error.
 
+For those who operate it: /metrics is for Prometheus (docs/metrics.md lists what is there; deploy/ has alert rules and a dashboard),
+/healthz says that the process answers, and /readyz whether it can do its work: 503 and why if it can't. With --otlp-endpoint
+metrics go to an OpenTelemetry collector, too, and each append is traced, with its steps as events and a request's traceparent as its
+parent; the variables OTEL_EXPORTER_OTLP_HEADERS, …_CERTIFICATE, …_TIMEOUT, …_COMPRESSION, OTEL_TRACES_SAMPLER, OTEL_SERVICE_NAME and
+OTEL_RESOURCE_ATTRIBUTES then count. None of them, nor the log, has values of rows.
+
 SIGTERM and Ctrl-C let land what was accepted, for --drain-timeout; what is left then is named, stays in the ledger, and
 lands after the next start. A partition that is halted, since only a person can say what is right, is named in the log at
 each start; the others go on. To resolve it: stop the sidecar, do what "eowriter ledger show" says about it, start the sidecar
@@ -46,6 +51,7 @@ started it to start it again.`
 type serveFlags struct {
 	opt         serve.Options
 	service     serviceFlags
+	log         logFlags
 	batchBytes  byteSize
 	appendBytes byteSize
 	partition   byteSize
@@ -92,6 +98,8 @@ func newServeCommand() *cobra.Command {
 	f.DurationVar(&in.OpenWait, "open-wait", in.OpenWait, "how long an append waits for its partition to be opened before it is refused with 503")
 	f.DurationVar(&flags.opt.ContactTimeout, "contact-timeout", 10*time.Second, "how long to try at the start to reach the service; 0: start without")
 	f.DurationVar(&flags.opt.DrainTimeout, "drain-timeout", 25*time.Second, "how long to let land what was accepted, at the end")
+	f.StringVar(&flags.opt.Collector, "otlp-endpoint", "", "URL of an OpenTelemetry collector for metrics and traces (OTLP over HTTP), such as http://127.0.0.1:4318")
+	flags.log.add(f)
 	flags.service.add(f)
 	return cmd
 }
@@ -109,12 +117,14 @@ func (fl *serveFlags) run(cmd *cobra.Command) (err error) {
 	if err := checkServe(opt); err != nil {
 		return err
 	}
+	if opt.Log, err = fl.log.logger(cmd.ErrOrStderr()); err != nil {
+		return err
+	}
 	out := cmd.OutOrStdout()
 	if fl.check {
 		_, err := fmt.Fprintln(out, "the configuration makes sense")
 		return err
 	}
-	opt.Log = slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), nil))
 	opt.Ready = func(addresses []string) {
 		for _, a := range addresses {
 			fmt.Fprintln(out, a)
@@ -153,6 +163,9 @@ func checkServe(opt *serve.Options) error {
 		return usagef("--max-dead-letters must not be negative")
 	case in.Linger < 0 || in.OpenWait < 0 || opt.ContactTimeout < 0 || opt.DrainTimeout < 0:
 		return usagef("--linger, --open-wait, --contact-timeout and --drain-timeout must not be negative")
+	}
+	if err := checkCollector(opt.Collector); err != nil {
+		return err
 	}
 	return checkListen(opt.Listen)
 }

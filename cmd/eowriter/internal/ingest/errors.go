@@ -103,6 +103,21 @@ func why(err error) *Error {
 	return e
 }
 
+// loggable is what a log may say of why a partition has stopped: the service's words about rows, or about a request that it
+// takes for wrong, may have values of rows in them. Producers are told them all the same, and the partition's state has them.
+func loggable(err error) string {
+	const hidden = "its words may have values of rows in them: see the partition's state"
+	var stopped *committed.Error
+	code := retry.CodeOf(err)
+	switch {
+	case errors.As(err, &stopped) && (stopped.Class == retry.RowErrors || code == codes.InvalidArgument):
+		return fmt.Sprintf("%v: %v, %v at offset %d (%s)", stopped.Kind, code, stopped.Class, stopped.Offset, hidden)
+	case code == codes.InvalidArgument:
+		return fmt.Sprintf("the service answers %v (%s)", code, hidden)
+	}
+	return err.Error()
+}
+
 // tellsPosition says that an error says where the partition is.
 func tellsPosition(err error) bool {
 	var refused *Error

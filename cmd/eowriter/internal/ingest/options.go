@@ -36,6 +36,7 @@ type Options struct {
 	OpenWait time.Duration // how long an append waits for its partition to be opened
 	Reopen   retry.Policy  // between tries to open a partition that has stopped
 	Log      *slog.Logger  // what happens to partitions; never contents of rows
+	Events   Events
 }
 
 // Defaults are good for a sidecar with 256 MiB.

@@ -24,7 +24,8 @@ type partition struct {
 	state    eowriterv1.State
 	gone     bool          // it came to nothing, and another one may have its name
 	changed  chan struct{} // closed when state changes; nil: nobody waits
-	failure  *Error        // why it is WAITING or HALTED
+	failure  *Error        // why it is WAITING or HALTED, or is being opened again
+	cause    Cause         // that, in a word
 	retryAt  time.Time     // when it is opened again
 	settling bool          // it has stopped, and what the ledger has of it isn't read yet: nothing is said of positions
 	position []byte        // after the last append that was accepted
@@ -33,6 +34,7 @@ type partition struct {
 	last     []mark    // the appends with positions of the last batch that landed
 	landedAt []byte    // the position that they reached
 	rate     pace.Rate // of rows that land
+	moved    time.Time // when something landed last; of an earlier opening: was written
 
 	// While it is open.
 	cp       *committed.Partition
@@ -51,6 +53,7 @@ type partition struct {
 
 // batch is what was offered to the writer at once: the first entries of those that are open.
 type batch struct {
+	p       *partition
 	entries []*entry
 	digest  ledger.Digest // as the ledger has it
 	result  *committed.Result
@@ -93,6 +96,9 @@ func (p *partition) adopt(r recorded) {
 		}
 	}
 	p.reached = p.position
+	if p.moved.IsZero() {
+		p.moved = r.part.Updated
+	}
 	switch {
 	case !r.known:
 		p.set(eowriterv1.State_STATE_NEW)
@@ -100,6 +106,7 @@ func (p *partition) adopt(r recorded) {
 		p.set(eowriterv1.State_STATE_FILE)
 	case r.part.Halt != nil:
 		p.failure = halted(fmt.Sprintf("partition %q was halted (%s): %s", p.key.Name, r.part.Halt.Cause, r.part.Halt.Detail), nil)
+		p.cause = haltCauses[r.part.Halt.Cause]
 		p.set(eowriterv1.State_STATE_HALTED)
 	default:
 		p.set(eowriterv1.State_STATE_IDLE)
@@ -110,7 +117,7 @@ func (p *partition) adopt(r recorded) {
 // one after another don't add up; unless the partition is halted or a file's, for then it takes nothing new.
 func (p *partition) found(r recorded, of []ledger.Intent) {
 	in := &of[0]
-	b := &batch{digest: in.Digest}
+	b := &batch{p: p, digest: in.Digest}
 	for _, m := range marksOf(in.Before, in.After, in.Digest, in.Parts) {
 		e := &entry{mark: m, stored: true, since: r.part.Updated, offered: make(chan struct{}), done: make(chan struct{})}
 		if r.part.Halt == nil && r.part.Mode == ledger.Frozen {
@@ -122,6 +129,7 @@ func (p *partition) found(r recorded, of []ledger.Intent) {
 			p.position = m.after
 		}
 	}
+	b.entries[0].bytes = in.Bytes
 	p.entries = append(p.entries, b.entries...)
 	p.open = append(p.open, b)
 }

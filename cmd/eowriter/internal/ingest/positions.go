@@ -30,10 +30,11 @@ type entry struct {
 	mark
 	room   *Room // nil: none, see found
 	stored bool  // of an earlier opening, so the ledger has it
+	span   Span  // or nil
 
 	// Until it is offered to the writer.
 	encoded [][]byte
-	bytes   int64
+	bytes   int64 // also afterwards; of an earlier opening its batch's first has those of all
 	schema  *committed.Schema
 	dead    []ledger.Dead
 	nDead   int // how many they were

@@ -38,18 +38,25 @@ func (l *letters) wanted() bool { return l.opt.DeadLetters != "" || l.opt.DeadTa
 // keeps says that a partition is of the table for letters.
 func (l *letters) keeps(key ledger.Key) bool { return deadletter.Keeps(l.opt.DeadTable, key) }
 
-// events notices batches that land with dead rows.
-func (l *letters) events() committed.Events {
-	e := committed.Events{Landed: func(_ ledger.Key, ack committed.Ack) {
+// events notices batches that land with dead rows, for whoever else wants to be told.
+func (l *letters) events(others committed.Events) committed.Events {
+	e := others
+	e.Landed = func(key ledger.Key, ack committed.Ack) {
+		if others.Landed != nil {
+			others.Landed(key, ack)
+		}
 		if ack.Dead > 0 {
 			select {
 			case l.news <- struct{}{}:
 			default:
 			}
 		}
-	}}
+	}
 	if l.opt.step != nil {
 		e.Step = func(e committed.StepEvent) {
+			if others.Step != nil {
+				others.Step(e)
+			}
 			if e.Done && l.keeps(e.Key) {
 				l.opt.step(string(e.Step))
 			}
