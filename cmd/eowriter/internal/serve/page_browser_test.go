@@ -74,7 +74,7 @@ func openTab(t *testing.T, browser context.Context, origin, hash string, width, 
 }
 
 // observer collects what the page measures, and how long the longest frame was.
-const observer = `window.took = {draw: [], paint: []}; window.gap = 0; window.asked = 0;
+const observer = `window.took = {draw: [], paint: []}; window.gap = 0;
 new PerformanceObserver(l => l.getEntries().forEach(e => took[e.name]?.push(e))).observe({entryTypes: ['measure']});
 let before = 0; (function frame(now) { if (before) gap = Math.max(gap, now - before); before = now; requestAnimationFrame(frame) })();`
 

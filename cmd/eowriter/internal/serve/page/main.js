@@ -5,7 +5,7 @@ import { Refused, call, hasToken, setToken } from './api.js';
 import { List, requestOf } from './list.js';
 import { Overview, program, verdict } from './overview.js';
 import { Page } from './partition.js';
-import { clock, put } from './text.js';
+import { clock, put, visible } from './text.js';
 import { listAt, start, where } from './state.js';
 
 const $ = (id) => document.getElementById(id);
@@ -87,7 +87,7 @@ function draw(status, answer) {
   put($('build'), program(status));
   let name = 'eowriter';
   if (view.partition !== undefined) {
-    name = `${view.partition} · ${name}`;
+    name = `${visible(view.partition)} · ${name}`;
     if (answer) page.draw(answer, status.now);
     else page.missing();
   } else {

@@ -84,6 +84,7 @@ export class Page {
 
   // expect shows which partition is asked for, before there is an answer.
   expect(view, back) {
+    this.view = view;
     this.back.href = back;
     put(this.name.firstChild, view.partition);
     put(this.table, `of ${view.table}`);
@@ -95,7 +96,7 @@ export class Page {
 
   // missing says that there is no such partition.
   missing() {
-    this.expect({ partition: this.name.firstChild.put, table: this.table.put.slice(3) }, this.back.href);
+    this.expect(this.view, this.back.href);
     put(this.state, 'unknown');
     this.trouble.replaceChildren(make('p', '', 'The sidecar knows no partition of this name and table.'));
   }

@@ -63,6 +63,11 @@ export const plural = (n, one, several) => `${number(n)} ${Number(n) === 1 ? one
 // What would not be seen, or would change what is around it: control and format characters, and spaces of other kinds.
 const unseen = /[\p{C}\p{Zl}\p{Zp}]|(?! )\p{Zs}/gu;
 
+const written = (c) => `U+${c.codePointAt(0).toString(16).toUpperCase().padStart(4, '0')}`;
+
+// visible writes unseen characters out, for where there is only text.
+export const visible = (s) => s.replace(unseen, written);
+
 // put makes s the text of an element, with unseen characters written out, and changes nothing if it is that already.
 export function put(element, s) {
   if (element.put === s) return;
@@ -72,7 +77,7 @@ export function put(element, s) {
   for (const m of s.matchAll(unseen)) {
     const code = document.createElement('span');
     code.className = 'code';
-    code.textContent = `U+${m[0].codePointAt(0).toString(16).toUpperCase().padStart(4, '0')}`;
+    code.textContent = written(m[0]);
     nodes.push(s.slice(from, m.index), code);
     from = m.index + m[0].length;
   }
