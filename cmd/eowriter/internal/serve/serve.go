@@ -106,6 +106,8 @@ func serve(ctx context.Context, led *ledger.Ledger, commits *commits, w *committ
 	if opt.Ready != nil {
 		opt.Ready(listeners.addresses())
 	}
+	m := tellManager(led, in, opt.Log)
+	defer m.close()
 	patience := opt.DrainTimeout
 	select {
 	case <-ctx.Done():
@@ -115,6 +117,7 @@ func serve(ctx context.Context, led *ledger.Ledger, commits *commits, w *committ
 		err, patience = led.Err(), 0
 	}
 	opt.Log.Info("stopping", "drain_timeout", patience)
+	m.stop()
 	drained, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 	defer cancel()
 	remaining, left := in.Close(drained)
