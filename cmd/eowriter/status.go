@@ -61,6 +61,7 @@ func newStatusCommand() *cobra.Command {
 	f.BoolVar(&flags.watch, "watch", false, "again each second, until Ctrl-C")
 	f.BoolVar(&flags.asJSON, "json", false, "print JSON")
 	f.BoolVar(&flags.check, "check", false, "end with 1 if something needs a person, or waits")
+	_ = cmd.RegisterFlagCompletionFunc("table", flags.tables) // its error: there is one already
 	return cmd
 }
 
