@@ -49,6 +49,7 @@ const bashCompletion = `
 _get_comp_words_by_ref() { cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} words=("${COMP_WORDS[@]}") cword=$COMP_CWORD; }
 complete() { :; }
 compopt() { options+="$* "; }
+type() { [[ $2 == compopt ]] && echo builtin || builtin type "$@"; }
 source <(eowriter completion bash)
 for line; do
 	options= COMPREPLY=() COMP_LINE=$line COMP_POINT=${#line} COMP_TYPE=9
