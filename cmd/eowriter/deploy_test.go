@@ -39,7 +39,7 @@ func unitSettings(t *testing.T) map[string][]string {
 func dockerWords(t *testing.T, instruction string) (words []string) {
 	t.Helper()
 	text := strings.ReplaceAll(deployed(t, "docker/Dockerfile"), "\\\n", " ")
-	line := regexp.MustCompile(`(?m)^`+instruction+`\b[^\[\n]*(\[.*\])$`).FindStringSubmatch(text)
+	line := regexp.MustCompile(`(?m)^` + instruction + `\b[^\[\n]*(\[.*\])$`).FindStringSubmatch(text)
 	require.NotNil(t, line, instruction)
 	require.NoError(t, json.Unmarshal([]byte(line[1]), &words))
 	return words
@@ -77,7 +77,7 @@ func manifests(t *testing.T) map[string]manifest {
 	}
 }
 
-// seconds are those of a duration as systemd, Go and this program write it.
+// duration is one as systemd, Go and this program write it.
 func duration(t *testing.T, text string) time.Duration {
 	t.Helper()
 	d, err := time.ParseDuration(strings.ReplaceAll(text, "min", "m"))
