@@ -89,6 +89,7 @@ type Ledger struct {
 	queue  queue
 	ended  sync.WaitGroup // committer and notifier
 	wedged bool           // bbolt's lock is lost; the committer's until it has ended
+	began  atomic.Int64   // when the committer took the writes at hand, in ns since 1970; 0: it waits for some
 
 	failed  chan struct{} // closed once failure is set
 	failure atomic.Pointer[error]
@@ -129,6 +130,15 @@ func (l *Ledger) Err() error {
 		return *err
 	}
 	return nil
+}
+
+// Committing says since when the writes at hand are being made durable; it is zero while there are none. One that lasts is a
+// disk that hangs: what was asked for is neither done nor failed.
+func (l *Ledger) Committing() time.Time {
+	if began := l.began.Load(); began != 0 {
+		return time.Unix(0, began)
+	}
+	return time.Time{}
 }
 
 // fail makes a failure sticky. Only the committer calls it, once.

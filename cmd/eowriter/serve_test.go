@@ -30,6 +30,7 @@ type sidecar struct {
 	t      *testing.T
 	dir    string
 	args   []string
+	env    []string // nil: the test's
 	cmd    *exec.Cmd
 	errs   bytes.Buffer
 	client *http.Client
@@ -51,6 +52,7 @@ func newSidecar(t *testing.T, addr string, args ...string) *sidecar {
 func (s *sidecar) start() {
 	s.t.Helper()
 	s.cmd = command(s.dir, s.args...)
+	s.cmd.Env = s.env
 	s.errs.Reset()
 	s.cmd.Stderr = &s.errs
 	out, err := s.cmd.StdoutPipe()

@@ -48,6 +48,9 @@ func Command(verb, partition, ledgerPath string) string {
 	return fmt.Sprintf("eowriter ledger %s --partition %s %s", verb, shellWord(source.DisplayName(partition)), shellWord(ledgerPath))
 }
 
+// Look is "eowriter ledger show" for all partitions, as a shell takes it.
+func Look(ledgerPath string) string { return "eowriter ledger show " + shellWord(ledgerPath) }
+
 var plainWord = regexp.MustCompile(`^[A-Za-z0-9_./:=@%+-]+$`)
 
 // shellWord quotes a word for a shell, if it needs that.

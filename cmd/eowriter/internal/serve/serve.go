@@ -142,6 +142,8 @@ func serve(
 	if opt.Ready != nil {
 		opt.Ready(listeners.addresses())
 	}
+	m := tellManager(led, in, opt.Log)
+	defer m.close()
 	patience := opt.DrainTimeout
 	select {
 	case <-ctx.Done():
@@ -151,6 +153,7 @@ func serve(
 		err, patience = led.Err(), 0
 	}
 	opt.Log.Info("stopping", "drain_timeout", patience.String())
+	m.stop()
 	drained, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 	defer cancel()
 	remaining, left := in.Close(drained)
