@@ -26,8 +26,8 @@ func TableSchema() *storagepb.TableSchema {
 	}}
 }
 
-// rows makes one batch of rows of the wanted size.
-func rows(shape Shape) [][]byte {
+// encoded makes one batch of rows of the wanted size.
+func encoded(shape Shape) [][]byte {
 	all := make([][]byte, shape.Rows)
 	for i := range all {
 		overhead := 1 + protowire.SizeVarint(uint64(shape.Bytes))
@@ -61,7 +61,7 @@ func measure(ctx context.Context, cfg Config, shape Shape, contender string) (Ra
 	if err != nil {
 		return Rate{}, err
 	}
-	batch := rows(shape)
+	batch := encoded(shape)
 	// Warm up first: pools, windows of TCP, the ledger's first pages.
 	if _, err := drive(ctx, appenders, batch, cfg.Duration/4); err != nil {
 		return Rate{}, errors.Join(err, closeAll(ctx))
