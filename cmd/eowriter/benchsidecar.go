@@ -19,9 +19,10 @@ import (
 
 func newBenchSidecarCommand() *cobra.Command {
 	var (
-		load   bench.Load
-		dir    string
-		asJSON bool
+		load        bench.Load
+		dir         string
+		connections int
+		asJSON      bool
 	)
 	cmd := &cobra.Command{
 		Use:   "sidecar [flags]",
@@ -38,7 +39,7 @@ own. The partitions' streams exist before the sidecar is started: BigQuery makes
 			if load.Producers < 1 || load.Shape.Rows < 1 || load.Shape.Bytes < 1 || load.Duration <= 0 || load.Every < 0 {
 				return usagef("--producers, --rows, --bytes and --duration must be positive")
 			}
-			results, err := benchSidecar(cmd.Context(), load, dir)
+			results, err := benchSidecar(cmd.Context(), load, dir, connections)
 			if err != nil {
 				return err
 			}
@@ -54,13 +55,14 @@ own. The partitions' streams exist before the sidecar is started: BigQuery makes
 	f.IntVar(&load.Shape.Bytes, "bytes", 100, "bytes of a row")
 	f.DurationVar(&load.Every, "every", 0, "how often a producer appends; 0: as soon as it is answered")
 	f.DurationVar(&load.Duration, "duration", 10*time.Second, "how long to measure each")
+	f.IntVar(&connections, "connections", defaultConnections, "of the sidecar to the service; the bare client has one for each stream")
 	f.StringVar(&dir, "dir", "", "folder for the ledgers; default the system's for temporary files")
 	f.BoolVar(&asJSON, "json", false, "print one JSON array of results")
 	return cmd
 }
 
 // benchSidecar measures the bare client, and the sidecar with both acknowledgements.
-func benchSidecar(ctx context.Context, load bench.Load, dir string) (results []bench.LoadResult, err error) {
+func benchSidecar(ctx context.Context, load bench.Load, dir string, connections int) (results []bench.LoadResult, err error) {
 	address, stop, err := benchChild(ctx)
 	if err != nil {
 		return nil, err
@@ -74,7 +76,7 @@ func benchSidecar(ctx context.Context, load bench.Load, dir string) (results []b
 	bare.Ratio = 1
 	results = append(results, bare)
 	for _, ack := range []string{"landed", "stored"} {
-		r, err := benchOneSidecar(ctx, load, cfg, address, dir, ack)
+		r, err := benchOneSidecar(ctx, load, cfg, dir, ack, "--endpoint", address, "--connections", strconv.Itoa(connections))
 		if err != nil {
 			return nil, err
 		}
@@ -85,7 +87,7 @@ func benchSidecar(ctx context.Context, load bench.Load, dir string) (results []b
 }
 
 // benchOneSidecar measures a sidecar that it starts and stops.
-func benchOneSidecar(ctx context.Context, load bench.Load, cfg bench.Config, address, parent, ack string) (r bench.LoadResult, err error) {
+func benchOneSidecar(ctx context.Context, load bench.Load, cfg bench.Config, parent, ack string, args ...string) (r bench.LoadResult, err error) {
 	dir, err := os.MkdirTemp(parent, "eowriter-bench-")
 	if err != nil {
 		return r, err
@@ -99,8 +101,9 @@ func benchOneSidecar(ctx context.Context, load bench.Load, cfg bench.Config, add
 	if err != nil {
 		return r, err
 	}
-	child := exec.CommandContext(ctx, self, "serve", "--ledger", path, "--socket", filepath.Join(dir, "run", "s"),
-		"--endpoint", address, "--insecure", "--max-partitions", strconv.Itoa(load.Producers))
+	socket := filepath.Join(dir, "run", "s")
+	args = append([]string{"serve", "--ledger", path, "--socket", socket, "--insecure", "--max-partitions", strconv.Itoa(load.Producers)}, args...)
+	child := exec.CommandContext(ctx, self, args...)
 	child.Cancel = func() error { return child.Process.Signal(os.Interrupt) }
 	var log strings.Builder
 	child.Stderr = &log
@@ -115,7 +118,7 @@ func benchOneSidecar(ctx context.Context, load bench.Load, cfg bench.Config, add
 	if _, err := lines.ReadString('\n'); err != nil {
 		return r, fmt.Errorf("start the sidecar: %w: %s", errors.Join(err, child.Wait()), &log)
 	}
-	r, err = load.RunSidecar(ctx, filepath.Join(dir, "run", "s"), ack)
+	r, err = load.RunSidecar(ctx, socket, ack)
 	r.Memory = peakMemory(child.Process.Pid)
 	err = errors.Join(err, child.Process.Signal(os.Interrupt), child.Wait())
 	if err != nil {
