@@ -47,6 +47,8 @@ each start; the others go on. To resolve it: stop the sidecar, do what "eowriter
 again ("eowriter ledger" needs the ledger for itself). When the ledger can't be written any more the sidecar ends with exit code 1, for whoever
 started it to start it again.`
 
+const defaultConnections = 500 // the library's own
+
 // serveFlags are the flags of serve as they were given.
 type serveFlags struct {
 	opt         serve.Options
@@ -93,6 +95,7 @@ func newServeCommand() *cobra.Command {
 	f.IntVar(&flags.opt.StreamAppends, "stream-appends", 64, "most appends of an AppendStream that may be unanswered")
 	f.IntVar(&in.MaxPartitions, "max-partitions", in.MaxPartitions, "most partitions, those in the ledger included; a partition is made by its first append")
 	f.StringVar(&flags.deadLetters, "dead-letters", "", "file or PROJECT.DATASET.TABLE that gets the rows that are refused")
+	f.IntVar(&flags.opt.Connections, "connections", defaultConnections, "most connections to BigQuery at the same time, for which partitions take turns; a project has 1000 a region, 10000 in us and eu")
 	f.Int64Var(&in.MaxDead, "max-dead-letters", in.MaxDead, "most dead letters of a partition; 0: a row that BigQuery refuses stops it")
 	addChoices(f, &in.Choices, "")
 	f.DurationVar(&in.OpenWait, "open-wait", in.OpenWait, "how long an append waits for its partition to be opened before it is refused with 503")
@@ -157,6 +160,8 @@ func checkServe(opt *serve.Options) error {
 		return usagef("--partition-appends must be at least 1, and --appends at least as many")
 	case opt.StreamAppends < 1 || opt.StreamAppends > 10_000:
 		return usagef("--stream-appends must be from 1 to 10000")
+	case opt.Connections < 1 || opt.Connections > 10_000:
+		return usagef("--connections must be from 1 to 10000")
 	case in.MaxPartitions < 1:
 		return usagef("--max-partitions must be at least 1")
 	case in.MaxDead < 0:

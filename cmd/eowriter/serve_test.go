@@ -164,8 +164,10 @@ func requireOnce(t *testing.T, s *emulator.Server, partition string, n int) {
 	require.EqualValues(t, n, next)
 }
 
+const serveTable = `[{"name": "n", "type": "INTEGER", "mode": "REQUIRED"}, {"name": "s", "type": "STRING"}]`
+
 func serveSchema(t *testing.T) map[string]*storagepb.TableSchema {
-	schema, err := rows.ParseSchema([]byte(`[{"name": "n", "type": "INTEGER", "mode": "REQUIRED"}, {"name": "s", "type": "STRING"}]`))
+	schema, err := rows.ParseSchema([]byte(serveTable))
 	require.NoError(t, err)
 	return map[string]*storagepb.TableSchema{testTable: schema}
 }

@@ -31,6 +31,7 @@ type Options struct {
 
 	Ingest        ingest.Options
 	StreamAppends int // of one AppendStream that may be unanswered
+	Connections   int // to the service at the same time; partitions take turns with them
 
 	ContactTimeout time.Duration // for the service to be reached at the start; 0: it isn't tried
 	DrainTimeout   time.Duration // for what was accepted to land at the end
@@ -65,7 +66,9 @@ func Run(ctx context.Context, opt Options) (err error) {
 	}
 	defer func() { err = errors.Join(err, led.Close()) }()
 	letters := newLetters(led, &opt)
-	w, err := committed.Open(ctx, led, committed.Options{ClientOptions: opt.ClientOptions, Events: letters.events(tel.Writer())})
+	w, err := committed.Open(ctx, led, committed.Options{
+		ClientOptions: opt.ClientOptions, MaxConnections: opt.Connections, Events: letters.events(tel.Writer()),
+	})
 	if err != nil {
 		return fmt.Errorf("open the writer: %w", err)
 	}
