@@ -107,8 +107,8 @@ func (i *Ingest) all(table string) []*partition {
 }
 
 // Close accepts nothing any more, lets land what was accepted, and ends. When ctx ends first, what is durable stays for
-// the next start, and what isn't is refused. It returns what is left, which the ledger has.
-func (i *Ingest) Close(ctx context.Context) (remaining []*eowriterv1.Partition, err error) {
+// the next start, and what isn't is refused.
+func (i *Ingest) Close(ctx context.Context) {
 	i.mu.Lock()
 	i.closing = true
 	i.mu.Unlock()
@@ -120,6 +120,10 @@ func (i *Ingest) Close(ctx context.Context) (remaining []*eowriterv1.Partition, 
 	i.end(errStopped)
 	i.mu.Unlock()
 	i.running.Wait()
+}
+
+// Remaining returns the partitions of which something is open in the ledger, after Close.
+func (i *Ingest) Remaining() (remaining []*eowriterv1.Partition, err error) {
 	all, err := i.Partitions("")
 	if err != nil {
 		return nil, fmt.Errorf("look what is left: %w", err)

@@ -31,6 +31,7 @@ func (i *Ingest) state(key ledger.Key) (s *eowriterv1.Partition, known bool, err
 	part.Key = key
 	p, err := i.find(key, false)
 	s, known = stateOf(&part, p)
+	i.describe(key, &part, s)
 	return s, known, err
 }
 
@@ -61,16 +62,25 @@ func (i *Ingest) Partitions(table string) ([]*eowriterv1.Partition, error) {
 		used[p.key] = p
 	}
 	var all []*eowriterv1.Partition
+	known := map[ledger.Key]bool{}
 	for n := range recorded {
 		part := &recorded[n]
 		if table == "" || part.Key.Table == table {
 			s, _ := stateOf(part, used[part.Key])
+			i.describe(part.Key, part, s)
 			all = append(all, s)
 		}
+		known[part.Key] = true
 		delete(used, part.Key)
 	}
 	for _, p := range used {
 		s, _ := stateOf(&ledger.Partition{Key: p.key}, p)
+		all = append(all, s)
+	}
+	for _, key := range i.unread(table, known) {
+		part := ledger.Partition{Key: key}
+		s, _ := stateOf(&part, nil)
+		i.describe(key, &part, s)
 		all = append(all, s)
 	}
 	slices.SortFunc(all, func(a, b *eowriterv1.Partition) int {
@@ -93,9 +103,6 @@ func stateOf(part *ledger.Partition, p *partition) (s *eowriterv1.Partition, kno
 	}
 	if part.Epoch > 0 {
 		s.State = eowriterv1.State_STATE_IDLE
-	}
-	if part.Mode == ledger.Replayable {
-		s.State = eowriterv1.State_STATE_FILE
 	}
 	return s, p == nil || p.describe(s)
 }

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/eowriter/eowriter/cmd/eowriter/internal/ingest"
+	"github.com/eowriter/eowriter/cmd/eowriter/internal/tail"
 	"github.com/eowriter/eowriter/committed"
 	"github.com/eowriter/eowriter/ledger"
 	"github.com/eowriter/eowriter/retry"
@@ -25,6 +27,7 @@ type Options struct {
 	Socket string // path of the Unix socket; "": none
 	Listen string // HOST:PORT, on loopback; "": none
 
+	Tail          tail.Options // its Ingest and Log are set from those here
 	Ingest        ingest.Options
 	StreamAppends int // of one AppendStream that may be unanswered
 
@@ -95,8 +98,14 @@ func serve(ctx context.Context, led *ledger.Ledger, w *committed.Writer, opt Opt
 	}
 	defer func() { err = errors.Join(err, listeners.close()) }()
 	opt.Ingest.Log = opt.Log
+	opt.Tail.Ingest, opt.Tail.Log = opt.Ingest, opt.Log
+	logs := tail.New(opt.Tail)
+	opt.Ingest.Files = logs
 	in, err := ingest.New(led, w, opt.Ingest)
 	if err != nil {
+		return err
+	}
+	if err := logs.Start(led, w, in); err != nil {
 		return err
 	}
 	s := newServer(in, opt)
@@ -116,7 +125,11 @@ func serve(ctx context.Context, led *ledger.Ledger, w *committed.Writer, opt Opt
 	opt.Log.Info("stopping", "drain_timeout", patience)
 	drained, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 	defer cancel()
-	remaining, left := in.Close(drained)
+	var closed sync.WaitGroup
+	closed.Go(func() { logs.Close(drained) })
+	in.Close(drained)
+	closed.Wait()
+	remaining, left := in.Remaining()
 	s.stop()
 	report(opt.Log, remaining)
 	return errors.Join(err, left)
