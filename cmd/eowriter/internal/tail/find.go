@@ -1,6 +1,7 @@
 package tail
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"io/fs"
@@ -62,7 +63,10 @@ func (l *listing) add(folder, base string, inode uint64) error {
 		if err != nil || !info.Mode().IsRegular() {
 			continue // gone again, or a link
 		}
-		one := place{rotated{filepath.Join(folder, e.Name()), s, info.ModTime()}, info}
+		one := place{rotated{filepath.Join(folder, e.Name()), s, info.ModTime(), info.Size() == 0}, info}
+		if strings.HasSuffix(one.path, packed) && info.Size() < maxEmpty {
+			one.empty = nothingIn(one.path, info.Size())
+		}
 		if ours {
 			found = append(found, one)
 		} else if inodeOf(info) == inode {
@@ -71,6 +75,21 @@ func (l *listing) add(folder, base string, inode uint64) error {
 	}
 	l.files = append(l.files, sorted(found)...)
 	return nil
+}
+
+// maxEmpty is more than a gzip file has of which the content is empty.
+const maxEmpty = 512
+
+// nothingIn says whether a gzip file ends with a content of no bytes.
+func nothingIn(path string, size int64) bool {
+	f, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	length := make([]byte, 4)
+	_, err = f.ReadAt(length, size-4)
+	return err == nil && bytes.Equal(length, make([]byte, 4))
 }
 
 // sorted orders files, without those that are being compressed or were: the plain one counts.

@@ -62,6 +62,7 @@ type rotated struct {
 	path    string
 	suffix  string
 	written time.Time
+	empty   bool
 }
 
 // order sorts files of a log, the oldest first: by the time in their names if all have one; by number, if all have; else by
@@ -84,9 +85,11 @@ func all(files []rotated, is func(rotated) bool) bool {
 }
 
 // direction returns -1 if higher numbers are older, which is usual, and 1 if they are newer. The times say so; that of a
-// compressed file may be when it was compressed, so it is compared with those of its kind only.
+// compressed file may be when it was compressed, so it is compared with those of its kind only, and that of an empty one is
+// when it was made, which may be before a program has written its last to the one before.
 func direction(files []rotated) int {
-	sorted := slices.SortedFunc(slices.Values(files), func(a, b rotated) int { return natural(a.suffix, b.suffix) })
+	sorted := slices.DeleteFunc(slices.Clone(files), func(f rotated) bool { return f.empty })
+	slices.SortFunc(sorted, func(a, b rotated) int { return natural(a.suffix, b.suffix) })
 	vote := 0
 	for n := 1; n < len(sorted); n++ {
 		a, b := sorted[n-1], sorted[n]
