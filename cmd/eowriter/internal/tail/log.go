@@ -130,14 +130,11 @@ func (l *Log) Look() error {
 		}
 	}
 	info, err := os.Stat(l.path)
-	if l.present = err == nil; err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil
-		}
+	if l.present = err == nil; err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	if f := l.tail(); f != nil && f.gz == nil && !f.over {
-		if isThere, err := l.intact(f); err != nil || isThere && os.SameFile(f.info, info) {
+		if isThere, err := l.intact(f); err != nil || isThere && l.present && os.SameFile(f.info, info) {
 			return err
 		}
 	}
@@ -169,28 +166,29 @@ func (l *Log) intact(f *file) (bool, error) {
 	return true, f.learn()
 }
 
-// extend opens the files behind the newest of the chain, up to the live one.
+// extend opens the files behind the newest of the chain, up to the live one, if there is one.
 func (l *Log) extend() error {
 	now := l.now()
 	live, err := openFile(l.path, now)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
+	defer func() {
+		if live != nil {
+			live.close()
+		}
+	}()
 	after, err := l.newer(live)
 	if err != nil {
-		live.close()
 		return err
 	}
-	files, number := l.files, l.last.File
+	files, number, read := l.files, l.last.File, time.Unix(0, l.last.Written)
 	if f := l.tail(); f != nil {
-		number = f.number
+		number, read = f.number, f.read
 	}
 	for n, p := range after {
 		f := live
-		if !os.SameFile(p.info, live.info) {
+		if f == nil || !os.SameFile(p.info, f.info) {
 			if f, err = openFile(p.path, now); err == nil && !os.SameFile(f.info, p.info) {
 				f.close()
 				err = fs.ErrNotExist // it was rotated once more meanwhile
@@ -198,8 +196,11 @@ func (l *Log) extend() error {
 		}
 		if err == nil && len(files) < maxFiles {
 			err = f.learn()
+			if f.gz != nil {
+				f.read = read // at least: its own time may be when it was compressed
+			}
 			number++
-			f.number = number
+			f.number, read = number, f.read
 			files = append(files, f)
 		} else if err == nil {
 			f.close()
@@ -211,9 +212,6 @@ func (l *Log) extend() error {
 			break // the rest at the next look
 		}
 	}
-	if live != nil {
-		live.close()
-	}
 	l.set(files)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -221,7 +219,7 @@ func (l *Log) extend() error {
 	return err
 }
 
-// newer returns where the files are that come behind the newest of the chain, the live one among them.
+// newer returns where the files are that come behind the newest of the chain, the live one among them, if there is one.
 func (l *Log) newer(live *file) ([]place, error) {
 	inode := l.last.Inode
 	if f := l.tail(); f != nil {
@@ -244,7 +242,7 @@ func (l *Log) newer(live *file) ([]place, error) {
 			fresh = append(fresh, one)
 		}
 	}
-	if dir.index(live.info) < 0 {
+	if live != nil && dir.index(live.info) < 0 {
 		fresh = append(fresh, place{rotated{path: l.path}, live.info})
 	}
 	return fresh, nil
@@ -278,7 +276,7 @@ func (l *Log) locate(dir *listing) (index int, exact bool, written time.Time, er
 		}
 	}
 	newest := l.tail()
-	if newest.over {
+	if newest.over || newest.gz != nil {
 		return index, exact, newest.read, nil
 	}
 	return index, exact, newest.written, nil
@@ -356,8 +354,10 @@ func (l *Log) Fill(memory []byte, fill func(lines.Source) error) (p source.LogPo
 		return p, r.memory, errAgain
 	}
 	if r.seen.offset > l.seen.offset {
-		f.read = written
 		l.seen = r.seen
+		if f.gz == nil {
+			f.read = written
+		}
 	}
 	if r.rows > 0 {
 		f.rows = r.rows

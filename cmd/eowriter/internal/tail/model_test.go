@@ -250,6 +250,8 @@ func (w *world) truncate() {
 	w.lose(w.here)
 	w.here = nil
 	w.no(os.Truncate(w.path, 0))
+	w.pass(time.Millisecond)
+	w.touched(w.path)
 	w.look()
 }
 
@@ -366,6 +368,18 @@ func (w *world) batch(most int) (more bool) {
 		return false
 	}
 	w.look()
+	if os.Getenv("DBG") != "" {
+		for n, f := range w.log.files {
+			w.t.Logf("chain %d cur %d: #%d %s size %d seen %d over %v named %v left %v read %v", n, w.log.cursor, f.number, filepath.Base(f.path), f.size, w.log.seen.offset, f.over, f.named, !f.left.IsZero(), f.read.Format("05.000"))
+		}
+		es, _ := os.ReadDir(w.dir)
+		for _, e := range es {
+			i, err := e.Info()
+			if err == nil {
+				w.t.Logf("   %s %d %d %s", e.Name(), i.Size(), inodeOf(i), i.ModTime().Format("05.000"))
+			}
+		}
+	}
 	b := taken{}
 	if len(w.took) > 0 {
 		b.before = w.took[len(w.took)-1].after
@@ -469,7 +483,7 @@ func (w *world) end() {
 	}
 	for n := 1; n <= w.written; n++ {
 		if !got[n] {
-			require.True(w.t, w.gone[n], "line %d could be read, and was not", n)
+			require.True(w.t, w.gone[n], "line %d could be read, and was not; lost %d times", n, w.losses)
 			require.Positive(w.t, w.losses, "line %d was lost silently", n)
 		}
 	}
