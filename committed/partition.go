@@ -122,15 +122,18 @@ func (p *Partition) Found() []ledger.Intent { return p.found }
 // stored, and land.
 func (p *Partition) Recovered() []*Result { return p.recovered }
 
-// recover makes the results of the batches that are open in the ledger; p.mu is held.
+// recover makes the results of the batches that are open in the ledger. They take room in the window like new
+// ones: else each run of a program that dies before they have landed could add a window to them. p.mu is held.
 func (p *Partition) recover(open []ledger.Intent) {
 	for i := range open {
-		if i > 0 && open[i].From > 0 {
-			continue // a part of the same batch
+		if i == 0 || open[i].From == 0 { // else a part of the same batch
+			p.recovered = append(p.recovered, &Result{p: p, isStored: true})
+			p.results[uint64(len(p.recovered))] = p.recovered[len(p.recovered)-1] // the machine counts from 1
+			p.taken++
 		}
-		r := &Result{p: p, isStored: true}
-		p.recovered = append(p.recovered, r)
-		p.results[uint64(len(p.recovered))] = r // the machine counts from 1
+		room := open[i].Bytes + deadSize(open[i].Dead)
+		p.recovered[len(p.recovered)-1].bytes += room
+		p.bytes += room
 	}
 }
 

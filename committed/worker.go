@@ -58,6 +58,7 @@ func (p *Partition) call(a recovery.Action) (recovery.Event, bool) {
 // send hands an append to the client (B3). Its answer comes through the wire.
 func (p *Partition) send(a recovery.Action) (recovery.Event, bool) {
 	p.began(B3)
+	p.results[a.Batch].tell(B3)
 	if sent := p.w.opt.Events.Sent; sent != nil {
 		sent(p.key, a.Intent, a.Again)
 	}
@@ -192,6 +193,9 @@ func (p *Partition) connect(a recovery.Action) recovery.Event {
 		p.disconnect() // not wanted any more
 	} else {
 		p.watch(c)
+		if connected := p.w.opt.Events.Connected; connected != nil {
+			connected(p.key)
+		}
 	}
 	return recovery.Event{Kind: recovery.Connected, Conn: a.Conn}
 }
@@ -251,8 +255,18 @@ func (p *Partition) judge(e recovery.Event) {
 		p.conn.progress = p.touched
 	}
 	p.began(B5)
+	current, batch := !p.closed && e.Conn == p.machine.Connection(), p.machine.Awaited()
 	p.step(e)
 	p.did(B5)
+	if !current {
+		return
+	}
+	if r := p.results[batch]; r != nil {
+		r.tell(B5)
+	}
+	if answered := p.w.opt.Events.Answered; answered != nil {
+		answered(p.key, Answered{Class: e.Answer.Class, Verdict: p.machine.Verdict(), Append: batch != 0, Broken: e.Kind == recovery.Broken})
+	}
 }
 
 // watch looks after a connection now and then: one that has not answered for too

@@ -191,11 +191,12 @@ func (l *Ledger) start(info os.FileInfo) error {
 		return l.segments.load(c.payloads())
 	}
 	if n := len(c.violations); n > 0 {
-		return fmt.Errorf("%w: %v (%d findings; `eowriter ledger check` lists them)", ErrCorrupt, c.violations[0], n)
+		return fmt.Errorf("%w: %v (`eowriter ledger check` lists all %d)", ErrCorrupt, c.violations[0], n)
 	}
 	if err := l.arrive(c, info); err != nil {
 		return err
 	}
+	removeDead(l.path, info)
 	l.segments.ledger = l.head.ID
 	if err := l.segments.load(c.payloads()); err != nil {
 		return err

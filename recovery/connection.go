@@ -176,6 +176,7 @@ func (m *Machine) appendAnswered(n uint64, a *retry.Answer) {
 
 func (m *Machine) judged(n uint64, a *retry.Answer, s Situation) {
 	v := Judge(a, s)
+	m.verdict = v
 	if v == Acked {
 		m.window.land(n, a.Class == retry.AlreadyExists)
 		m.tries = [Propagation + 1]int{}
@@ -192,6 +193,7 @@ func (m *Machine) judged(n uint64, a *retry.Answer, s Situation) {
 	}
 	if v == Split && it.Rows == 1 {
 		v = Blocked // one row over the limit can't be split
+		m.verdict = v
 	}
 	m.act(v, it.Start, a)
 }
@@ -202,6 +204,7 @@ func (m *Machine) probeJudged(a *retry.Answer, s Situation) {
 	if v == Split {
 		v = Blocked // one small row
 	}
+	m.verdict = v
 	if v != Acked {
 		m.act(v, m.part.Acked, a)
 		return

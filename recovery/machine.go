@@ -61,6 +61,7 @@ type Machine struct {
 	holding WaitKind // nothing is sent until what is in flight is answered and the wait is over
 	waiting bool     // the Wait of holding was asked for
 	tries   [Propagation + 1]int
+	verdict Verdict // of the answer that the last event brought; 0: it brought none that counts
 
 	cause *Cause // of a Stop that waits for the ledger's last answer, which is the halt's if it is marked
 }
@@ -132,6 +133,18 @@ func (m *Machine) Connection() uint64 { return m.connID }
 // InFlight returns how many requests await an answer.
 func (m *Machine) InFlight() int { return m.flight.len() }
 
+// Awaited returns the number of the batch whose append is the next to be answered, or 0: the probe is, or nothing.
+func (m *Machine) Awaited() uint64 {
+	if m.flight.len() == 0 || *m.flight.at(0) == probeOrdinal {
+		return 0
+	}
+	return m.window.at(*m.flight.at(0)).batch
+}
+
+// Verdict returns what the answer that the last event brought was judged to mean; 0: it brought none, or none of the
+// present connection.
+func (m *Machine) Verdict() Verdict { return m.verdict }
+
 // Empty says that nothing is open: no intent, no batch waiting for one.
 func (m *Machine) Empty() bool { return m.window.items.len() == 0 && m.offered.len() == 0 }
 
@@ -148,7 +161,7 @@ func (m *Machine) String() string {
 // in order. The slice is valid until the next call.
 func (m *Machine) Step(e Event) []Action {
 	clear(m.out)
-	m.out = m.out[:0]
+	m.out, m.verdict = m.out[:0], 0
 	switch e.Kind {
 	case Opened, Bound, Acknowledged, Sealed, Settled, Halted, Forgotten, Failed:
 		// Counts also after a stop: what became durable is told to the callers.

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -66,6 +67,10 @@ type Event struct {
 	Seed    uint64   // Loss: of the garbage
 }
 
+// errUnseen is a call of which strace does not say what it was, or not all: its thread was killed meanwhile.
+// It may have done anything.
+var errUnseen = errors.New("a call that strace has not seen whole")
+
 // trace is a strace log on its way to events.
 type trace struct {
 	root   string
@@ -114,7 +119,7 @@ func (t *trace) line(line string) error {
 		return fmt.Errorf("no system call")
 	}
 	if name == "???" {
-		return nil // a thread that was killed before strace knew what it was at: if it did anything, the folder tells
+		return errUnseen
 	}
 	if begun, found := strings.CutSuffix(arguments, " <unfinished ...>"); found {
 		call, err := t.began(name, begun)
@@ -123,7 +128,7 @@ func (t *trace) line(line string) error {
 	}
 	at := strings.LastIndex(arguments, ") ")
 	if at < 0 {
-		return fmt.Errorf("no end of the arguments")
+		return errUnseen
 	}
 	call, err := t.began(name, arguments[:at])
 	if err != nil {

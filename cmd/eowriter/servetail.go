@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"path/filepath"
 	"strings"
 
@@ -31,6 +32,9 @@ func tailGlobs(values []string) (globs []tail.Glob, err error) {
 		}
 		if _, err := filepath.Match(g.Pattern, ""); err != nil {
 			return nil, usagef("--tail %s: not a pattern: %w", g.Pattern, err)
+		}
+		if g.Pattern, err = filepath.Abs(g.Pattern); err != nil {
+			return nil, fmt.Errorf("--tail %s: %w", g.Pattern, err)
 		}
 		globs = append(globs, g)
 	}

@@ -100,8 +100,7 @@ func (g *rig) open() {
 func (g *rig) crash() {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	g.in.Close(ctx)
-	_, err := g.in.Remaining()
+	_, err := g.in.Close(ctx)
 	require.NoError(g.t, err)
 	_ = g.w.Close(ctx)
 	require.NoError(g.t, g.led.Close())

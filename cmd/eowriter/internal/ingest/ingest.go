@@ -40,6 +40,9 @@ func New(led *ledger.Ledger, w *committed.Writer, opt Options) (*Ingest, error) 
 	i.budget.opt = &i.opt
 	i.tables.i = i
 	for n := range known {
+		if !opt.ours(known[n].Key) {
+			continue
+		}
 		p := newPartition(i, known[n].Key)
 		r, err := p.read()
 		if err != nil {
@@ -107,8 +110,8 @@ func (i *Ingest) all(table string) []*partition {
 }
 
 // Close accepts nothing any more, lets land what was accepted, and ends. When ctx ends first, what is durable stays for
-// the next start, and what isn't is refused.
-func (i *Ingest) Close(ctx context.Context) {
+// the next start, and what isn't is refused. It returns what is left, as Remaining does.
+func (i *Ingest) Close(ctx context.Context) (remaining []*eowriterv1.Partition, err error) {
 	i.mu.Lock()
 	i.closing = true
 	i.mu.Unlock()
@@ -120,9 +123,10 @@ func (i *Ingest) Close(ctx context.Context) {
 	i.end(errStopped)
 	i.mu.Unlock()
 	i.running.Wait()
+	return i.Remaining()
 }
 
-// Remaining returns the partitions of which something is open in the ledger, after Close.
+// Remaining returns the partitions of which something is open in the ledger, those of files included. It is right after Close.
 func (i *Ingest) Remaining() (remaining []*eowriterv1.Partition, err error) {
 	all, err := i.Partitions("")
 	if err != nil {

@@ -107,13 +107,18 @@ func (p *partition) landed() {
 		if _, err := b.result.Wait(context.Background()); err != nil {
 			return // it has stopped: closed sees to the rest
 		}
-		p.progress = true
+		now := time.Now()
+		p.progress, p.moved = true, now
 		marks := make([]mark, len(b.entries))
 		for n, e := range b.entries {
 			marks[n] = e.mark
 			if e.room != nil {
 				e.room.Release()
 			}
+			if landed := p.i.opt.Events.Landed; landed != nil {
+				landed(p.key, e.bytes, now.Sub(e.since))
+			}
+			e.end(nil)
 			close(e.done)
 		}
 		if marks = positioned(marks); len(marks) > 0 {
@@ -173,6 +178,7 @@ func (e *entry) fail(err error) {
 		e.room.Release()
 	}
 	e.err = err
+	e.end(err)
 	if e.result == nil {
 		close(e.offered)
 	}
@@ -214,14 +220,14 @@ func (p *partition) stopped(err error, delay time.Duration) (again bool) {
 	case errors.Is(err, errStopped):
 		return false
 	case isHalted(err):
-		p.failure = why(err)
+		p.failure, p.cause = why(err), causeOf(err)
 		p.set(eowriterv1.State_STATE_HALTED)
-		log.Error("partition halted", p.attrs("error", err)...)
+		log.Error("partition halted", p.attrs("cause", p.cause, "stream", r.part.Stream, "error", p.failure)...)
 		return false
 	}
-	p.failure, p.retryAt = why(err), time.Now().Add(delay)
+	p.failure, p.cause, p.retryAt = why(err), causeOf(err), time.Now().Add(delay)
 	p.set(eowriterv1.State_STATE_WAITING)
-	log.Warn("partition stopped", p.attrs("error", err, "retry_in", delay.Round(time.Millisecond))...)
+	log.Warn("partition stopped", p.attrs("cause", p.cause, "stream", r.part.Stream, "error", loggable(err), "retry_in", delay.Round(time.Millisecond).String())...)
 	return true
 }
 

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"math"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -251,35 +252,41 @@ func (l *Log) newer(live *file) ([]place, error) {
 // locate returns where the newest file of the chain is that is found in the listing, or -1; whether that is the newest of
 // all; and if not, when that was last written to.
 func (l *Log) locate(dir *listing) (index int, exact bool, written time.Time, err error) {
-	if len(l.files) == 0 {
-		index, err = l.search(dir, l.last)
+	index, at, err := l.before(dir, len(l.files))
+	newest := l.tail()
+	switch {
+	case newest == nil:
 		return index, index >= 0, time.Unix(0, l.last.Written), err
+	case newest.over || newest.gz != nil:
+		written = newest.read // its own time is that of something else
+	default:
+		written = newest.written
 	}
-	index = -1
-	for n := len(l.files) - 1; n >= 0; n-- {
-		f := l.files[n]
+	return index, index >= 0 && at == len(l.files)-1, written, err
+}
+
+// before returns where in the listing the newest of the first n files of the chain is, or what was before them, and which it
+// is, or -1.
+func (l *Log) before(dir *listing, n int) (index, at int, err error) {
+	for at := n - 1; at >= 0; at-- {
+		f := l.files[at]
 		if f.over {
 			continue // what has its name is another one
 		}
-		if index = dir.index(f.info); index < 0 {
-			p := source.LogPosition{}
-			if s, unread := f.all(); unread == nil {
-				p = s.position(f)
-			}
-			if index, err = l.search(dir, p); err != nil {
-				return index, false, written, err
+		if index := dir.index(f.info); index >= 0 {
+			return index, at, nil
+		}
+		if s, unread := f.all(); unread == nil {
+			if index, err := l.search(dir, s.position(f)); index >= 0 || err != nil {
+				return index, at, err
 			}
 		}
-		if index >= 0 {
-			exact = n == len(l.files)-1
-			break
-		}
 	}
-	newest := l.tail()
-	if newest.over || newest.gz != nil {
-		return index, exact, newest.read, nil
+	if len(l.files) > 0 && l.last.File >= l.files[0].number {
+		return -1, -1, nil // that is one of them
 	}
-	return index, exact, newest.written, nil
+	index, err = l.search(dir, l.last)
+	return index, -1, err
 }
 
 // search looks for a file by its content, and returns where it is in the listing, or -1.
@@ -431,7 +438,14 @@ func (l *Log) cut(f *file, p source.LogPosition) error {
 	if err != nil {
 		return err
 	}
-	copied, _, err := dir.find(l.path, p, l.has, l.now())
+	before, _, err := l.before(&dir, slices.Index(l.files, f))
+	if err != nil {
+		return err
+	}
+	copied, _, err := dir.find(l.path, p, func(info fs.FileInfo) bool {
+		index := dir.index(info)
+		return l.has(info) || index >= 0 && index <= before
+	}, l.now())
 	if err != nil {
 		return err
 	}

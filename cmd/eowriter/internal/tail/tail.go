@@ -2,9 +2,7 @@ package tail
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
-	"path/filepath"
 	"sync"
 	"time"
 
@@ -19,7 +17,7 @@ import (
 
 // Glob says which logs are followed into a table.
 type Glob struct {
-	Pattern string // as filepath.Match has it; the live names
+	Pattern string // of absolute paths, as filepath.Match has it; the live names
 	Table   string // projects/P/datasets/D/tables/T
 }
 
@@ -88,17 +86,12 @@ func New(opt Options) *Tail {
 }
 
 // Start begins to follow. Ledger, writer and in stay the caller's to close, after Close.
-func (t *Tail) Start(led *ledger.Ledger, w *committed.Writer, in *ingest.Ingest) error {
+func (t *Tail) Start(led *ledger.Ledger, w *committed.Writer, in *ingest.Ingest) {
 	t.led, t.w, t.in = led, w, in
 	for _, g := range t.opt.Globs {
-		pattern, err := filepath.Abs(g.Pattern)
-		if err != nil {
-			return fmt.Errorf("--tail %s: %w", g.Pattern, err)
-		}
-		watch := newWatcher(t, pattern, g.Table)
+		watch := newWatcher(t, g.Pattern, g.Table)
 		t.watching.Go(watch.run)
 	}
-	return nil
 }
 
 // Close reads nothing any more, and lets land what is bound. When ctx ends first, that stays for the next start.
