@@ -11,25 +11,28 @@ import (
 type Files interface {
 	// Keys returns the partitions of a table, or of all tables.
 	Keys(table string) []ledger.Key
-	// Describe adds to a partition's state what is known of its file. It says whether the partition is one of Keys.
-	Describe(key ledger.Key, s *eowriterv1.Partition) bool
+	// Has says whether a partition is one of them.
+	Has(key ledger.Key) bool
+	// Describe adds to the state of one of them what is known of its file.
+	Describe(key ledger.Key, s *eowriterv1.Partition)
 }
 
 // isFile says that a partition is written from a file.
 func (i *Ingest) isFile(key ledger.Key) bool {
-	return i.opt.Files != nil && i.opt.Files.Describe(key, &eowriterv1.Partition{})
+	return i.opt.Files != nil && i.opt.Files.Has(key)
 }
 
 // describe adds to a partition's state what is known if it is written from a file.
 func (i *Ingest) describe(key ledger.Key, part *ledger.Partition, s *eowriterv1.Partition) {
-	ours := i.opt.Files != nil && i.opt.Files.Describe(key, s)
+	ours := i.isFile(key)
 	if !ours && part.Mode != ledger.Replayable {
 		return
 	}
 	s.State = eowriterv1.State_STATE_FILE
 	s.LandedPosition = source.PositionText(part.Position)
-	if !ours || s.Position == "" {
-		s.Position = s.LandedPosition
+	s.Position = s.LandedPosition
+	if ours {
+		i.opt.Files.Describe(key, s)
 	}
 }
 

@@ -179,14 +179,19 @@ func (t *Tail) Keys(table string) (keys []ledger.Key) {
 	return keys
 }
 
+// Has is ingest's Files.
+func (t *Tail) Has(key ledger.Key) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.followers[key] != nil
+}
+
 // Describe is ingest's Files.
-func (t *Tail) Describe(key ledger.Key, s *eowriterv1.Partition) bool {
+func (t *Tail) Describe(key ledger.Key, s *eowriterv1.Partition) {
 	t.mu.Lock()
 	f := t.followers[key]
 	t.mu.Unlock()
-	if f == nil {
-		return false
+	if f != nil { // else it has ended just now
+		f.describe(s)
 	}
-	f.describe(s)
-	return true
 }
