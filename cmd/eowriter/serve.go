@@ -7,6 +7,7 @@ import (
 
 	"github.com/eowriter/eowriter/cmd/eowriter/internal/ingest"
 	"github.com/eowriter/eowriter/cmd/eowriter/internal/serve"
+	"github.com/eowriter/eowriter/cmd/eowriter/internal/tail"
 	"github.com/spf13/cobra"
 )
 
@@ -31,6 +32,8 @@ Socket and port speak gRPC, gRPC-Web and Connect (service eowriter.v1.Writer, wh
 cmd/eowriter/api/eowriter/v1/eowriter.proto), and plain HTTP:
 
 ` + serve.RowsHelp + `
+
+` + tailHelp + `
 
 The socket is for its owner: it stands in a folder of mode 0700, which is made. A port is taken on loopback only.
 Standard output has a line for each address when requests are taken; the log goes to standard error.
@@ -60,12 +63,13 @@ type serveFlags struct {
 	total       byteSize
 	deadLetters string
 	check       bool
+	tail        []string
 }
 
 func newServeCommand() *cobra.Command {
 	d := ingest.Defaults()
 	flags := serveFlags{batchBytes: byteSize(d.BatchBytes), appendBytes: byteSize(d.AppendBytes), partition: byteSize(d.PartitionBytes), total: byteSize(d.TotalBytes)}
-	flags.opt.Ingest = d
+	flags.opt.Ingest, flags.opt.Tail = d, tail.Defaults()
 	cmd := &cobra.Command{
 		Use:   "serve --ledger FILE [--socket FILE] [--listen HOST:PORT] [flags]",
 		Short: "Serve programs in any language: rows pushed on a local socket land exactly once",
@@ -74,7 +78,8 @@ func newServeCommand() *cobra.Command {
   eowriter serve --config eowriter.yaml --check-config
   printf '{"id": 1}\n{"id": 2}\n' | curl --unix-socket run/eowriter.sock --data-binary @- \
     'http://localhost/v1/tables/p.d.orders/partitions/orders-0/rows?position=2'
-  curl --unix-socket run/eowriter.sock http://localhost/v1/tables/p.d.orders/partitions/orders-0`,
+  curl --unix-socket run/eowriter.sock http://localhost/v1/tables/p.d.orders/partitions/orders-0
+  eowriter serve --ledger logs.ledger --socket run/eowriter.sock --tail '/var/log/shop/*.log=p.d.events'`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return flags.run(cmd) },
 	}
@@ -82,6 +87,7 @@ func newServeCommand() *cobra.Command {
 	f.StringVar(&flags.opt.Ledger, "ledger", "", "file that remembers what was accepted and what has landed; made if there is none")
 	f.StringVar(&flags.opt.Socket, "socket", "", "Unix socket to listen on, in a folder of its own")
 	f.StringVar(&flags.opt.Listen, "listen", "", "HOST:PORT on loopback to listen on; port 0: any free one")
+	f.StringArrayVar(&flags.tail, "tail", nil, "GLOB=PROJECT.DATASET.TABLE: follow the logs of newline-delimited JSON that match; may be repeated")
 	f.BoolVar(&flags.check, "check-config", false, "only say whether flags, variables and --config make sense")
 	f.DurationVar(&in.Linger, "linger", in.Linger, "how long an append may wait for others to share a request, while the partition has one on its way")
 	f.IntVar(&in.BatchRows, "batch-rows", in.BatchRows, "most rows that share a request")
@@ -112,6 +118,9 @@ func (fl *serveFlags) run(cmd *cobra.Command) (err error) {
 	in := &opt.Ingest
 	in.BatchBytes, in.AppendBytes, in.PartitionBytes, in.TotalBytes = int64(fl.batchBytes), int64(fl.appendBytes), int64(fl.partition), int64(fl.total)
 	if opt.ClientOptions, err = fl.service.options(); err != nil {
+		return err
+	}
+	if opt.Tail.Globs, err = tailGlobs(fl.tail); err != nil {
 		return err
 	}
 	if opt.DeadLetters, opt.DeadTable, err = fileOrTable(fl.deadLetters); err != nil {

@@ -69,6 +69,9 @@ func (i *Ingest) accept(ctx context.Context, a *Append) (*Pending, error) {
 	if err := i.check(a); err != nil {
 		return nil, err
 	}
+	if i.isFile(a.Key) {
+		return nil, fileRefusal(a.Key)
+	}
 	p, err := i.find(a.Key, true)
 	if err != nil {
 		return nil, err

@@ -22,7 +22,7 @@ func (i *Ingest) Describe(key ledger.Key) (*eowriterv1.DescribePartitionResponse
 		return nil, err
 	}
 	part.Key = key
-	d := &eowriterv1.DescribePartitionResponse{Status: statusOf(&part, p, time.Now()), Created: timeOf(part.Created), AllOpen: int32(len(open))}
+	d := &eowriterv1.DescribePartitionResponse{Status: i.statusOf(&part, p, time.Now()), Created: timeOf(part.Created), AllOpen: int32(len(open))}
 	if h := part.Halt; h != nil {
 		meaning, do := advice.Halt(h.Cause)
 		d.Halt = &eowriterv1.Halt{

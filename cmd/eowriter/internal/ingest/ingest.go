@@ -113,7 +113,7 @@ func (i *Ingest) all(table string) []*partition {
 }
 
 // Close accepts nothing any more, lets land what was accepted, and ends. When ctx ends first, what is durable stays for
-// the next start, and what isn't is refused. It returns what is left, which the ledger has.
+// the next start, and what isn't is refused. It returns what is left, as Remaining does.
 func (i *Ingest) Close(ctx context.Context) (remaining []*eowriterv1.Partition, err error) {
 	i.mu.Lock()
 	i.closing = true
@@ -126,6 +126,11 @@ func (i *Ingest) Close(ctx context.Context) (remaining []*eowriterv1.Partition, 
 	i.end(errStopped)
 	i.mu.Unlock()
 	i.running.Wait()
+	return i.Remaining()
+}
+
+// Remaining returns the partitions of which something is open in the ledger, those of files included. It is right after Close.
+func (i *Ingest) Remaining() (remaining []*eowriterv1.Partition, err error) {
 	all, err := i.Partitions("")
 	if err != nil {
 		return nil, fmt.Errorf("look what is left: %w", err)

@@ -33,6 +33,8 @@ type Options struct {
 
 	rowform.Choices // how objects become rows
 
+	Files Files // whose partitions are left alone, and shown with the others; may be nil
+
 	OpenWait time.Duration // how long an append waits for its partition to be opened
 	Reopen   retry.Policy  // between tries to open a partition that has stopped
 	Log      *slog.Logger  // what happens to partitions; never contents of rows

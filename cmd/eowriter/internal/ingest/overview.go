@@ -37,7 +37,7 @@ func (i *Ingest) Overview() (*Overview, error) {
 	}
 	o := &Overview{At: time.Now()}
 	err := i.each("", func(part *ledger.Partition, p *partition) {
-		o.Partitions = append(o.Partitions, statusOf(part, p, o.At))
+		o.Partitions = append(o.Partitions, i.statusOf(part, p, o.At))
 	})
 	if err != nil {
 		return nil, err
@@ -49,11 +49,11 @@ func (i *Ingest) Overview() (*Overview, error) {
 }
 
 // statusOf is stateOf with what an operator wants to know besides.
-func statusOf(part *ledger.Partition, p *partition, now time.Time) *eowriterv1.PartitionStatus {
-	state, _ := stateOf(part, p)
+func (i *Ingest) statusOf(part *ledger.Partition, p *partition, now time.Time) *eowriterv1.PartitionStatus {
+	state, _ := i.stateOf(part, p)
 	s := &eowriterv1.PartitionStatus{Partition: state}
 	switch {
-	case state.State == eowriterv1.State_STATE_WAITING:
+	case state.State == eowriterv1.State_STATE_WAITING, state.State == eowriterv1.State_STATE_FILE && state.Error != "" && part.Halt == nil:
 		s.Attention = eowriterv1.Attention_ATTENTION_WAITING
 	case part.Halt != nil && part.Halt.Cause == ledger.InDoubt:
 		s.Attention = eowriterv1.Attention_ATTENTION_IN_DOUBT

@@ -18,7 +18,7 @@ type partition struct {
 	i   *Ingest
 	key ledger.Key
 
-	share share // of the budget, which guards it
+	share Share // of the budget, which guards it
 
 	mu       sync.Mutex // guards what follows
 	state    eowriterv1.State
@@ -89,7 +89,8 @@ func (p *partition) adopt(r recorded) {
 	if last := r.part.Last; last != nil {
 		p.last = positioned(marksOf(last.Before, last.After, last.Digest, last.Parts))
 	}
-	for from, n := 0, 1; n <= len(r.open); n++ {
+	file := r.part.Mode == ledger.Replayable // its appends are somebody else's
+	for from, n := 0, 1; n <= len(r.open) && !file; n++ {
 		if n == len(r.open) || r.open[n].From == 0 { // else it is a part of the same batch
 			p.found(r, r.open[from:n])
 			from = n
@@ -102,7 +103,7 @@ func (p *partition) adopt(r recorded) {
 	switch {
 	case !r.known:
 		p.set(eowriterv1.State_STATE_NEW)
-	case r.part.Mode == ledger.Replayable:
+	case file:
 		p.set(eowriterv1.State_STATE_FILE)
 	case r.part.Halt != nil:
 		p.failure = halted(fmt.Sprintf("partition %q was halted (%s): %s", p.key.Name, r.part.Halt.Cause, r.part.Halt.Detail), nil)
@@ -153,7 +154,7 @@ func (p *partition) refusal() error {
 	case eowriterv1.State_STATE_HALTED:
 		return p.failure
 	case eowriterv1.State_STATE_FILE:
-		return refuse(eowriterv1.Reason_REASON_INVALID, "partition %q is a file's: it takes no appends", p.key.Name)
+		return fileRefusal(p.key)
 	}
 	e := refuse(eowriterv1.Reason_REASON_UNAVAILABLE, "partition %q is being opened: BigQuery has not answered yet; nothing was accepted", p.key.Name)
 	e.RetryAfter = soon

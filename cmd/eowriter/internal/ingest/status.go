@@ -31,7 +31,7 @@ func (i *Ingest) state(key ledger.Key) (s *eowriterv1.Partition, known bool, err
 	}
 	part.Key = key
 	p, err := i.find(key, false)
-	s, known = stateOf(&part, p)
+	s, known = i.stateOf(&part, p)
 	return s, known, err
 }
 
@@ -55,7 +55,7 @@ func (i *Ingest) Ask(ctx context.Context, key ledger.Key) (*eowriterv1.Partition
 func (i *Ingest) Partitions(table string) ([]*eowriterv1.Partition, error) {
 	var all []*eowriterv1.Partition
 	err := i.each(table, func(part *ledger.Partition, p *partition) {
-		s, _ := stateOf(part, p)
+		s, _ := i.stateOf(part, p)
 		all = append(all, s)
 	})
 	slices.SortFunc(all, byName)
@@ -73,15 +73,20 @@ func (i *Ingest) each(table string, f func(part *ledger.Partition, p *partition)
 	for _, p := range i.all(table) {
 		used[p.key] = p
 	}
+	known := map[ledger.Key]bool{}
 	for n := range recorded {
 		part := &recorded[n]
 		if table == "" || part.Key.Table == table {
 			f(part, used[part.Key])
 		}
+		known[part.Key] = true
 		delete(used, part.Key)
 	}
 	for _, p := range used {
 		f(&ledger.Partition{Key: p.key}, p)
+	}
+	for _, key := range i.unread(table, known) {
+		f(&ledger.Partition{Key: key}, nil)
 	}
 	return nil
 }
@@ -92,7 +97,7 @@ func byName(a, b *eowriterv1.Partition) int {
 
 // stateOf puts together what the ledger knows of a partition, which may be nothing, and what is known of it here. While
 // it is being found out what of the latter is in the ledger, the position is that of what has landed: known is false.
-func stateOf(part *ledger.Partition, p *partition) (s *eowriterv1.Partition, known bool) {
+func (i *Ingest) stateOf(part *ledger.Partition, p *partition) (s *eowriterv1.Partition, known bool) {
 	s = &eowriterv1.Partition{
 		Table: short(part.Key.Table), Partition: part.Key.Name, State: eowriterv1.State_STATE_NEW,
 		Position: text(part.Position), LandedPosition: text(part.Position),
@@ -102,10 +107,9 @@ func stateOf(part *ledger.Partition, p *partition) (s *eowriterv1.Partition, kno
 	if part.Epoch > 0 {
 		s.State = eowriterv1.State_STATE_IDLE
 	}
-	if part.Mode == ledger.Replayable {
-		s.State = eowriterv1.State_STATE_FILE
-	}
-	return s, p == nil || p.describe(s)
+	known = p == nil || p.describe(s)
+	i.describe(part.Key, part, s)
+	return s, known
 }
 
 func (p *partition) describe(s *eowriterv1.Partition) (known bool) {

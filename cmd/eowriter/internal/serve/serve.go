@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/eowriter/eowriter/cmd/eowriter/internal/ingest"
+	"github.com/eowriter/eowriter/cmd/eowriter/internal/tail"
 	"github.com/eowriter/eowriter/cmd/eowriter/internal/telemetry"
 	"github.com/eowriter/eowriter/committed"
 	"github.com/eowriter/eowriter/ledger"
@@ -26,8 +28,9 @@ type Options struct {
 	Socket string // path of the Unix socket; "": none
 	Listen string // HOST:PORT, on loopback; "": none
 
-	DeadLetters string // where dead letters are delivered: a file, or a table; neither: they stay in the ledger
-	DeadTable   string // projects/P/datasets/D/tables/T
+	Tail        tail.Options // its Ingest and Log are set from those here
+	DeadLetters string       // where dead letters are delivered: a file, or a table; neither: they stay in the ledger
+	DeadTable   string       // projects/P/datasets/D/tables/T
 
 	Ingest        ingest.Options
 	StreamAppends int // of one AppendStream that may be unanswered
@@ -126,6 +129,9 @@ func serve(
 	}
 	defer func() { err = errors.Join(err, listeners.close()) }()
 	opt.Ingest.Log, opt.Ingest.Events, opt.Ingest.NotOurs = opt.Log, tel.Ingest(), letters.keeps
+	opt.Tail.Ingest, opt.Tail.Log = opt.Ingest, opt.Log
+	logs := tail.New(opt.Tail)
+	opt.Ingest.Files = logs
 	in, err := ingest.New(led, w, opt.Ingest)
 	if err != nil {
 		return err
@@ -140,6 +146,7 @@ func serve(
 	}
 	defer func() { err = errors.Join(err, unobserve()) }()
 	letters.start()
+	logs.Start(led, w, in)
 	failed := s.start(listeners)
 	opt.Log.Info("serving", "ledger", led.Path(), "addresses", listeners.addresses())
 	if opt.Ready != nil {
@@ -159,7 +166,11 @@ func serve(
 	m.stop()
 	drained, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 	defer cancel()
-	remaining, left := in.Close(drained)
+	var closed sync.WaitGroup
+	closed.Go(func() { logs.Close(drained) })
+	_, _ = in.Close(drained)
+	closed.Wait()
+	remaining, left := in.Remaining()
 	s.stop()
 	letters.finish(drained)
 	report(opt.Log, remaining)

@@ -134,5 +134,8 @@ func (f *File) take() {
 	f.next = nil
 }
 
+// Where is file and line that Peek returned, for people.
+func (f *File) Where() string { return Where(f.stream.path, f.Line()) }
+
 // Name is the file as messages call it.
 func (f *File) Name() string { return Name(f.stream.path) }
