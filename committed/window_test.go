@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/eowriter/eowriter/chaos/emulator"
 	"github.com/eowriter/eowriter/committed"
@@ -268,4 +269,23 @@ func TestConcurrentCallersWithPositions(t *testing.T) {
 	require.NoError(t, p.Drain(b.ctx()))
 	b.requireRows(int64(len(b.ids())))
 	require.GreaterOrEqual(t, len(b.ids()), 500)
+}
+
+// If it fails, an operator takes batches that wait to be sent for batches that are on their way, or the other way round.
+func TestProgress(t *testing.T) {
+	b, resume := stalled(t, committed.Options{})
+	p := b.partition("p", true)
+	require.Empty(t, p.Progress())
+	b.append(p, 0, 3)
+	require.Eventually(t, func() bool { return p.InFlight() == 3 }, time.Minute, time.Millisecond)
+	progress := p.Progress()
+	_, open, err := b.led.Partition(p.Key())
+	require.NoError(t, err)
+	require.Len(t, open, 3)
+	for _, in := range open {
+		require.Equal(t, committed.B3, progress[in.Number])
+	}
+	resume()
+	require.NoError(t, p.Drain(b.ctx()))
+	require.Empty(t, p.Progress())
 }

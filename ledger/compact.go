@@ -27,17 +27,28 @@ func diskBytes(info os.FileInfo) int64 {
 	return info.Size()
 }
 
-// Size returns the room that the ledger takes. Used is as it was when the ledger was opened.
+// Size returns the room that the ledger takes.
 func (l *Ledger) Size() (Size, error) {
 	info, err := l.file.Stat()
 	if err != nil {
 		return Size{}, fmt.Errorf("ledger %s: %w", l.path, err)
 	}
 	s := Size{File: diskBytes(info), Used: l.used}
+	if !l.readOnly { // it has changed since
+		if err := l.view(func(tx *bbolt.Tx) error { s.Used = usedBytes(tx); return nil }); err != nil {
+			return Size{}, err
+		}
+	}
 	if s.Segments, s.FreeSegments, err = l.segments.sizes(); err != nil {
 		return Size{}, fmt.Errorf("ledger %s: %w", l.path, err)
 	}
 	return s, nil
+}
+
+// usedBytes is what the pages take that hold something.
+func usedBytes(tx *bbolt.Tx) int64 {
+	free := tx.DB().Stats()
+	return tx.Size() - int64((free.FreePageN+free.PendingPageN)*tx.DB().Info().PageSize)
 }
 
 // Compact makes the ledger at path as small as what it holds: bbolt's files never shrink by

@@ -101,6 +101,23 @@ func TestCompact(t *testing.T) {
 	requireCompacted(t, path, want)
 }
 
+// If it fails, whoever watches a ledger that is open is told a wrong size: a writer and a reader must see the same.
+func TestSizeWhileOpen(t *testing.T) {
+	path, _ := wasteful(t)
+	l := mustOpen(t, path, small)
+	p := mustOpenEpoch(t, l, "more", Replayable)
+	for i := range int64(50) {
+		require.NoError(t, bind(l, p.ID, 1, batch(i, i, 1)))
+	}
+	live, err := l.Size()
+	require.NoError(t, err)
+	require.NoError(t, l.Close())
+	closed, err := sizeOf(path)
+	require.NoError(t, err)
+	require.InDelta(t, closed.Used, live.Used, 64<<10)
+	require.Less(t, live.Used, live.File/2)
+}
+
 // requireCompacted opens a ledger and sees that all is there, in its place, and can be used.
 func requireCompacted(t *testing.T, path string, want map[string]Partition) {
 	t.Helper()

@@ -29,7 +29,6 @@ func boltOptions(f *os.File, readOnly bool) *bbolt.Options {
 		InitialMmapSize: 64 << 20,
 		MaxSize:         MaxFile,
 		ReadOnly:        readOnly,
-		NoStatistics:    true,
 		OpenFile:        func(string, int, os.FileMode) (*os.File, error) { return f, nil },
 	}
 }

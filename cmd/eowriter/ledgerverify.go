@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/eowriter/eowriter/cmd/eowriter/internal/advice"
 	"github.com/eowriter/eowriter/cmd/eowriter/internal/plural"
 	"github.com/eowriter/eowriter/cmd/eowriter/internal/source"
 	"github.com/eowriter/eowriter/committed"
@@ -213,7 +214,7 @@ func verified(led *ledger.Ledger, v *committed.Verification) verifiedView {
 	view.Verdict, view.What, view.Stops = verdictWords(v, open)
 	switch {
 	case p.Halt != nil:
-		what, do := haltWords(p.Halt.Cause)
+		what, do := advice.Halt(p.Halt.Cause)
 		view.Stops = true
 		view.What = fmt.Sprintf("halted, %s: %s; now the service says: %s (%s). %s: eowriter ledger resolve", p.Halt.Cause, what, view.Verdict, view.What, do)
 		view.Verdict = "halted"

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 
+	"github.com/eowriter/eowriter/cmd/eowriter/internal/pace"
 	"github.com/eowriter/eowriter/committed"
 	"github.com/eowriter/eowriter/ledger"
 
@@ -22,6 +23,8 @@ type Ingest struct {
 	running sync.WaitGroup // the goroutines of partitions
 	budget  budget
 	tables  tables
+	meter   pace.Meter // of what lands
+	shared  shared     // see Overview
 
 	mu         sync.Mutex // guards what follows
 	partitions map[ledger.Key]*partition

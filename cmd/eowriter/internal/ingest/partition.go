@@ -8,6 +8,7 @@ import (
 	"time"
 
 	eowriterv1 "github.com/eowriter/eowriter/cmd/eowriter/api/eowriter/v1"
+	"github.com/eowriter/eowriter/cmd/eowriter/internal/pace"
 	"github.com/eowriter/eowriter/committed"
 	"github.com/eowriter/eowriter/ledger"
 )
@@ -33,6 +34,7 @@ type partition struct {
 	last     []mark    // the appends with positions of the last batch that landed
 	landedAt []byte    // the position that they reached
 	moved    time.Time // when something landed last; of an earlier opening: was written
+	rate     pace.Rate // of rows that land
 
 	// While it is open.
 	cp       *committed.Partition
@@ -53,6 +55,7 @@ type partition struct {
 type batch struct {
 	p       *partition
 	entries []*entry
+	digest  ledger.Digest // as the ledger has it
 	result  *committed.Result
 }
 
@@ -114,7 +117,8 @@ func (p *partition) adopt(r recorded) {
 // found takes up a batch that is open in the ledger, by its intents. It takes room like new ones, so that runs which die
 // one after another don't add up; unless the partition is halted or a file's, for then it takes nothing new.
 func (p *partition) found(r recorded, of []ledger.Intent) {
-	b, in := &batch{p: p}, &of[0]
+	in := &of[0]
+	b := &batch{p: p, digest: in.Digest}
 	for _, m := range marksOf(in.Before, in.After, in.Digest, in.Parts) {
 		e := &entry{mark: m, stored: true, since: r.part.Updated, offered: make(chan struct{}), done: make(chan struct{})}
 		if r.part.Halt == nil && r.part.Mode == ledger.Frozen {

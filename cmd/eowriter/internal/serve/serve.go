@@ -58,7 +58,11 @@ func Run(ctx context.Context, opt Options) (err error) {
 			opt.Log.Warn("the last metrics or traces are lost", "error", err) // no reason to fail
 		}
 	}()
-	led, err := ledger.Open(opt.Ledger, &ledger.Options{Committed: tel.Committed})
+	commits := &commits{}
+	led, err := ledger.Open(opt.Ledger, &ledger.Options{Committed: func(c ledger.Commit) {
+		tel.Committed(c)
+		commits.note(c)
+	}})
 	if err != nil {
 		return err
 	}
@@ -77,7 +81,7 @@ func Run(ctx context.Context, opt Options) (err error) {
 	if err := contact(ctx, led, w, opt.ContactTimeout); err != nil {
 		return err
 	}
-	return serve(ctx, led, w, letters, tel, opt)
+	return serve(ctx, led, w, commits, letters, tel, opt)
 }
 
 // nowhere is a table that there isn't: the service is reached when it says so.
@@ -114,7 +118,7 @@ func contact(ctx context.Context, led *ledger.Ledger, w *committed.Writer, timeo
 
 // serve has the listeners open while the sidecar works.
 func serve(
-	ctx context.Context, led *ledger.Ledger, w *committed.Writer, letters *letters, tel *telemetry.Telemetry, opt Options,
+	ctx context.Context, led *ledger.Ledger, w *committed.Writer, commits *commits, letters *letters, tel *telemetry.Telemetry, opt Options,
 ) (err error) {
 	listeners, err := listen(opt.Socket, opt.Listen)
 	if err != nil {
@@ -129,7 +133,7 @@ func serve(
 	if err != nil {
 		return err
 	}
-	s := newServer(led, in, tel, opt)
+	s := newServer(led, in, tel, newStatus(in, led, commits), opt)
 	unobserve, err := tel.Observe(telemetry.Subject{
 		Ledger: led, Stats: in.Stats, Ready: s.ready, TotalBytes: opt.Ingest.TotalBytes, TotalAppends: opt.Ingest.TotalAppends,
 	})
