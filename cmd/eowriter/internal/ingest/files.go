@@ -23,8 +23,8 @@ func (i *Ingest) isFile(key ledger.Key) bool {
 }
 
 // describe adds to a partition's state what is known if it is written from a file.
-func (i *Ingest) describe(key ledger.Key, part *ledger.Partition, s *eowriterv1.Partition) {
-	ours := i.isFile(key)
+func (i *Ingest) describe(part *ledger.Partition, s *eowriterv1.Partition) {
+	ours := i.isFile(part.Key)
 	if !ours && part.Mode != ledger.Replayable {
 		return
 	}
@@ -32,7 +32,7 @@ func (i *Ingest) describe(key ledger.Key, part *ledger.Partition, s *eowriterv1.
 	s.LandedPosition = source.PositionText(part.Position)
 	s.Position = s.LandedPosition
 	if ours {
-		i.opt.Files.Describe(key, s)
+		i.opt.Files.Describe(part.Key, s)
 	}
 }
 

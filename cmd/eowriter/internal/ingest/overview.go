@@ -53,7 +53,7 @@ func (i *Ingest) statusOf(part *ledger.Partition, p *partition, now time.Time) *
 	state, _ := i.stateOf(part, p)
 	s := &eowriterv1.PartitionStatus{Partition: state}
 	switch {
-	case state.State == eowriterv1.State_STATE_WAITING, state.State == eowriterv1.State_STATE_FILE && state.Error != "" && part.Halt == nil:
+	case state.State == eowriterv1.State_STATE_WAITING || state.RetryAt != nil: // a file's has no state of its own for that
 		s.Attention = eowriterv1.Attention_ATTENTION_WAITING
 	case part.Halt != nil && part.Halt.Cause == ledger.InDoubt:
 		s.Attention = eowriterv1.Attention_ATTENTION_IN_DOUBT

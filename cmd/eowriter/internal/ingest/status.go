@@ -108,7 +108,7 @@ func (i *Ingest) stateOf(part *ledger.Partition, p *partition) (s *eowriterv1.Pa
 		s.State = eowriterv1.State_STATE_IDLE
 	}
 	known = p == nil || p.describe(s)
-	i.describe(part.Key, part, s)
+	i.describe(part, s)
 	return s, known
 }
 
