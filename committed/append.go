@@ -70,7 +70,7 @@ func (p *Partition) Append(ctx context.Context, b Batch) (*Result, error) {
 		Before: b.After, After: b.Position, Parts: b.Parts, Dead: b.Dead,
 		Schema: schema.fingerprint, Encoder: p.cfg.Encoder,
 	}
-	room := max(1, size+deadSize(b.Dead))
+	room := size + deadSize(b.Dead)
 	if err := p.reserve(ctx, room); err != nil {
 		return nil, err
 	}

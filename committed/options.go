@@ -17,7 +17,7 @@ type Options struct {
 	ClientOptions []option.ClientOption
 	Events        Events
 
-	WindowRequests  int   // open batches of a partition; default 256: a slow disk should not be waited for
+	WindowRequests  int   // open batches of a partition, those of earlier runs too; default 256: a slow disk should not be waited for
 	WindowBytes     int64 // their bytes; default 32 MiB; one batch always fits
 	MaxRequestBytes int64 // rows, descriptor and names of one append; default 9.5 MiB: some projects have 10 MiB, others 20
 

@@ -130,10 +130,8 @@ func (p *Partition) landed(a recovery.Action) {
 	if !r.isResolved {
 		r.resolve(a.Ack, nil)
 	}
-	if r.bytes > 0 {
-		p.taken--
-		p.bytes -= r.bytes
-	}
+	p.taken--
+	p.bytes -= r.bytes
 	p.wakeRoom()
 	if landed := p.w.opt.Events.Landed; landed != nil {
 		landed(p.key, a.Ack)

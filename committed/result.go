@@ -13,7 +13,7 @@ type Ack = recovery.Ack
 type Result struct {
 	p     *Partition
 	rows  block // nil once resolved, and of an earlier run until they are needed; guarded by p.mu
-	bytes int64 // taken of the window; 0: of an earlier run
+	bytes int64 // taken of the window
 
 	follower Follower // or nil
 

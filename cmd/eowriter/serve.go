@@ -7,6 +7,7 @@ import (
 
 	"github.com/eowriter/eowriter/cmd/eowriter/internal/ingest"
 	"github.com/eowriter/eowriter/cmd/eowriter/internal/serve"
+	"github.com/eowriter/eowriter/cmd/eowriter/internal/tail"
 	"github.com/spf13/cobra"
 )
 
@@ -22,12 +23,17 @@ taken as it is, and its answer says at_least_once.
 An append is answered when it has landed in BigQuery, or, if it asks for that, when it is stored: durable in the ledger,
 to land later, also if the sidecar is killed and started again. When rows come faster than they land, appends are
 refused with 429 (RESOURCE_EXHAUSTED) and Retry-After. Rows that are none of the table's make the whole append fail, or
-become dead letters if the append asks for that: the ledger keeps them, see "eowriter ledger letters".
+become dead letters if the append asks for that. The ledger keeps them, see "eowriter ledger letters", and with
+--dead-letters they are delivered, those of all partitions, each exactly once: to a file (one JSON object a line, readable
+for its owner only; moved away while the sidecar runs, a new one is made) or to a table, as by "eowriter load", whose help
+says more. Letters that can't be delivered wait in the ledger, and are tried again.
 
 Socket and port speak gRPC, gRPC-Web and Connect (service eowriter.v1.Writer, whose reference is
 cmd/eowriter/api/eowriter/v1/eowriter.proto), and plain HTTP:
 
 ` + serve.RowsHelp + `
+
+` + tailHelp + `
 
 The socket is for its owner: it stands in a folder of mode 0700, which is made. A port is taken on loopback only.
 Standard output has a line for each address when requests are taken; the log goes to standard error.
@@ -39,8 +45,12 @@ parent; the variables OTEL_EXPORTER_OTLP_HEADERS, …_CERTIFICATE, …_TIMEOUT, 
 OTEL_RESOURCE_ATTRIBUTES then count. None of them, nor the log, has values of rows.
 
 SIGTERM and Ctrl-C let land what was accepted, for --drain-timeout; what is left then is named, stays in the ledger, and
-lands after the next start. When the ledger can't be written any more the sidecar ends with exit code 1, for whoever
+lands after the next start. A partition that is halted, since only a person can say what is right, is named in the log at
+each start; the others go on. To resolve it: stop the sidecar, do what "eowriter ledger show" says about it, start the sidecar
+again ("eowriter ledger" needs the ledger for itself). When the ledger can't be written any more the sidecar ends with exit code 1, for whoever
 started it to start it again.`
+
+const defaultConnections = 500 // the library's own
 
 // serveFlags are the flags of serve as they were given.
 type serveFlags struct {
@@ -51,13 +61,15 @@ type serveFlags struct {
 	appendBytes byteSize
 	partition   byteSize
 	total       byteSize
+	deadLetters string
 	check       bool
+	tail        []string
 }
 
 func newServeCommand() *cobra.Command {
 	d := ingest.Defaults()
 	flags := serveFlags{batchBytes: byteSize(d.BatchBytes), appendBytes: byteSize(d.AppendBytes), partition: byteSize(d.PartitionBytes), total: byteSize(d.TotalBytes)}
-	flags.opt.Ingest = d
+	flags.opt.Ingest, flags.opt.Tail = d, tail.Defaults()
 	cmd := &cobra.Command{
 		Use:   "serve --ledger FILE [--socket FILE] [--listen HOST:PORT] [flags]",
 		Short: "Serve programs in any language: rows pushed on a local socket land exactly once",
@@ -66,7 +78,8 @@ func newServeCommand() *cobra.Command {
   eowriter serve --config eowriter.yaml --check-config
   printf '{"id": 1}\n{"id": 2}\n' | curl --unix-socket run/eowriter.sock --data-binary @- \
     'http://localhost/v1/tables/p.d.orders/partitions/orders-0/rows?position=2'
-  curl --unix-socket run/eowriter.sock http://localhost/v1/tables/p.d.orders/partitions/orders-0`,
+  curl --unix-socket run/eowriter.sock http://localhost/v1/tables/p.d.orders/partitions/orders-0
+  eowriter serve --ledger logs.ledger --socket run/eowriter.sock --tail '/var/log/shop/*.log=p.d.events'`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return flags.run(cmd) },
 	}
@@ -74,6 +87,7 @@ func newServeCommand() *cobra.Command {
 	f.StringVar(&flags.opt.Ledger, "ledger", "", "file that remembers what was accepted and what has landed; made if there is none")
 	f.StringVar(&flags.opt.Socket, "socket", "", "Unix socket to listen on, in a folder of its own")
 	f.StringVar(&flags.opt.Listen, "listen", "", "HOST:PORT on loopback to listen on; port 0: any free one")
+	f.StringArrayVar(&flags.tail, "tail", nil, "GLOB=PROJECT.DATASET.TABLE: follow the logs of newline-delimited JSON that match; may be repeated")
 	f.BoolVar(&flags.check, "check-config", false, "only say whether flags, variables and --config make sense")
 	f.DurationVar(&in.Linger, "linger", in.Linger, "how long an append may wait for others to share a request, while the partition has one on its way")
 	f.IntVar(&in.BatchRows, "batch-rows", in.BatchRows, "most rows that share a request")
@@ -86,6 +100,8 @@ func newServeCommand() *cobra.Command {
 	f.IntVar(&in.TotalAppends, "appends", in.TotalAppends, "most appends that all partitions together may have accepted and not landed")
 	f.IntVar(&flags.opt.StreamAppends, "stream-appends", 64, "most appends of an AppendStream that may be unanswered")
 	f.IntVar(&in.MaxPartitions, "max-partitions", in.MaxPartitions, "most partitions, those in the ledger included; a partition is made by its first append")
+	f.StringVar(&flags.deadLetters, "dead-letters", "", "file or PROJECT.DATASET.TABLE that gets the rows that are refused")
+	f.IntVar(&flags.opt.Connections, "connections", defaultConnections, "most connections to BigQuery at the same time, for which partitions take turns; a project has 1000 a region, 10000 in us and eu")
 	f.Int64Var(&in.MaxDead, "max-dead-letters", in.MaxDead, "most dead letters of a partition; 0: a row that BigQuery refuses stops it")
 	addChoices(f, &in.Choices, "")
 	f.DurationVar(&in.OpenWait, "open-wait", in.OpenWait, "how long an append waits for its partition to be opened before it is refused with 503")
@@ -102,6 +118,12 @@ func (fl *serveFlags) run(cmd *cobra.Command) (err error) {
 	in := &opt.Ingest
 	in.BatchBytes, in.AppendBytes, in.PartitionBytes, in.TotalBytes = int64(fl.batchBytes), int64(fl.appendBytes), int64(fl.partition), int64(fl.total)
 	if opt.ClientOptions, err = fl.service.options(); err != nil {
+		return err
+	}
+	if opt.Tail.Globs, err = tailGlobs(fl.tail); err != nil {
+		return err
+	}
+	if opt.DeadLetters, opt.DeadTable, err = fileOrTable(fl.deadLetters); err != nil {
 		return err
 	}
 	if err := checkServe(opt); err != nil {
@@ -147,6 +169,8 @@ func checkServe(opt *serve.Options) error {
 		return usagef("--partition-appends must be at least 1, and --appends at least as many")
 	case opt.StreamAppends < 1 || opt.StreamAppends > 10_000:
 		return usagef("--stream-appends must be from 1 to 10000")
+	case opt.Connections < 1 || opt.Connections > 10_000:
+		return usagef("--connections must be from 1 to 10000")
 	case in.MaxPartitions < 1:
 		return usagef("--max-partitions must be at least 1")
 	case in.MaxDead < 0:

@@ -69,6 +69,9 @@ func (i *Ingest) accept(ctx context.Context, a *Append) (*Pending, error) {
 	if err := i.check(a); err != nil {
 		return nil, err
 	}
+	if i.isFile(a.Key) {
+		return nil, fileRefusal(a.Key)
+	}
 	p, err := i.find(a.Key, true)
 	if err != nil {
 		return nil, err
@@ -118,6 +121,8 @@ func (i *Ingest) check(a *Append) error {
 		return refuse(eowriterv1.Reason_REASON_INVALID, "%s", bad)
 	}
 	switch {
+	case !i.opt.ours(a.Key):
+		return refuse(eowriterv1.Reason_REASON_INVALID, "partition %q takes no appends: dead letters are delivered there", a.Key.Name)
 	case len(a.Rows) == 0:
 		return refuse(eowriterv1.Reason_REASON_INVALID, "the append has no rows")
 	case len(a.Rows) > i.opt.AppendRows:

@@ -141,6 +141,7 @@ func (p *partition) took(b *batch, content committed.Batch, r *committed.Result,
 	for _, e := range b.entries {
 		e.encoded, e.dead = nil, nil
 	}
+	b.digest = content.Digest
 	p.open = append(p.open, b)
 	b.offered(r)
 	poke(p.news)

@@ -28,7 +28,7 @@ func token(position string) []byte {
 // entry is an accepted append that has not landed.
 type entry struct {
 	mark
-	room   *Room // nil: of an earlier opening
+	room   *Room // nil: none, see found
 	stored bool  // of an earlier opening, so the ledger has it
 	span   Span  // or nil
 

@@ -104,11 +104,13 @@ func (p *partition) landed() {
 		default:
 			return
 		}
-		if _, err := b.result.Wait(context.Background()); err != nil {
+		ack, err := b.result.Wait(context.Background())
+		if err != nil {
 			return // it has stopped: closed sees to the rest
 		}
 		now := time.Now()
 		p.progress, p.moved = true, now
+		p.measure(now, b, ack.Rows)
 		marks := make([]mark, len(b.entries))
 		for n, e := range b.entries {
 			marks[n] = e.mark
@@ -130,6 +132,19 @@ func (p *partition) landed() {
 		p.entries = p.entries[len(b.entries):]
 		p.wake()
 	}
+}
+
+// measure measures a batch that has landed; p.mu is held.
+func (p *partition) measure(now time.Time, b *batch, rows int64) {
+	bytes := int64(0)
+	for _, e := range b.entries {
+		bytes += e.bytes
+		if !e.stored { // else it has waited for this opening
+			p.i.meter.Took(now, now.Sub(e.since))
+		}
+	}
+	p.i.meter.Rows(now, rows, bytes)
+	p.rate.Add(now, rows)
 }
 
 // closed closes the partition at the writer, and returns why.
@@ -222,7 +237,7 @@ func (p *partition) stopped(err error, delay time.Duration) (again bool) {
 	case isHalted(err):
 		p.failure, p.cause = why(err), causeOf(err)
 		p.set(eowriterv1.State_STATE_HALTED)
-		log.Error("partition halted", p.attrs("cause", p.cause, "stream", r.part.Stream, "error", loggable(err))...)
+		log.Error("partition halted", p.attrs("cause", p.cause, "stream", r.part.Stream, "error", p.failure)...)
 		return false
 	}
 	p.failure, p.cause, p.retryAt = why(err), causeOf(err), time.Now().Add(delay)

@@ -7,6 +7,7 @@ import (
 	"net/http"
 
 	eowriterv1 "github.com/eowriter/eowriter/cmd/eowriter/api/eowriter/v1"
+	"github.com/eowriter/eowriter/cmd/eowriter/api/eowriter/v1/eowriterv1connect"
 	"github.com/eowriter/eowriter/cmd/eowriter/internal/ingest"
 )
 
@@ -14,6 +15,9 @@ import (
 func (s *server) admin(mux *http.ServeMux) {
 	// The process answers; whether it can do its work is another question.
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok\n") })
+	mux.Handle(eowriterv1connect.NewStatusHandler(s.status))
+	mux.HandleFunc("GET /{$}", servePage)
+	mux.HandleFunc("GET /page/{file}", servePagePart)
 	mux.HandleFunc("GET /readyz", s.serveReady)
 	mux.Handle("GET /metrics", s.tel.Handler())
 }
