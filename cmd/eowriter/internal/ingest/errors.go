@@ -103,9 +103,9 @@ func why(err error) *Error {
 	return e
 }
 
-// loggable is what a log may say of why a partition has stopped: the service's words about rows, or about a request that it
+// Loggable is what a log may say of why a partition has stopped: the service's words about rows, or about a request that it
 // takes for wrong, may have values of rows in them. Producers are told them all the same, and the partition's state has them.
-func loggable(err error) string {
+func Loggable(err error) string {
 	const hidden = "its words may have values of rows in them: see the partition's state"
 	var stopped *committed.Error
 	code := retry.CodeOf(err)

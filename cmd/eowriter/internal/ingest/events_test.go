@@ -145,6 +145,19 @@ func TestStats(t *testing.T) {
 	require.Equal(t, 1, s.States[eowriterv1.State_STATE_HALTED])
 }
 
+// If it fails, nobody is told that a log's partition is halted.
+func TestStatsOfFiles(t *testing.T) {
+	s, table := &Stats{Stopped: map[Cause]int{}}, &TableStats{}
+	updated := time.Now()
+	part := &ledger.Partition{Mode: ledger.Replayable, Updated: updated}
+	(&Ingest{}).countFile(part, s, table)
+	require.Empty(t, s.Stopped)
+	require.Equal(t, updated, table.Moved)
+	part.Halt = &ledger.Halt{Cause: ledger.Conflict}
+	(&Ingest{}).countFile(part, s, table)
+	require.Equal(t, map[Cause]int{Conflict: 1}, s.Stopped)
+}
+
 // If it fails, values of rows can be in the log: the service's words have them.
 func TestLoggable(t *testing.T) {
 	words := status.Error(codes.InvalidArgument, "bad value: secret")
@@ -156,11 +169,11 @@ func TestLoggable(t *testing.T) {
 		fmt.Errorf("again: %w", &committed.Error{Kind: committed.ErrBlocked, Class: retry.Blocked, Err: words}),
 	} {
 		require.Contains(t, err.Error(), "secret")
-		require.NotContains(t, loggable(err), "secret")
-		require.Contains(t, loggable(err), "see the partition's state")
+		require.NotContains(t, Loggable(err), "secret")
+		require.Contains(t, Loggable(err), "see the partition's state")
 	}
 	for _, err := range []error{denied, errors.New("no access"), &committed.Error{Kind: committed.ErrBlocked, Class: retry.Blocked, Err: denied}} {
-		require.True(t, strings.Contains(loggable(err), "no access"), "what to mend must be there")
+		require.True(t, strings.Contains(Loggable(err), "no access"), "what to mend must be there")
 	}
 	require.Equal(t, Unreached, causeOf(status.Error(codes.Unavailable, "x")))
 	require.Equal(t, Blocked, causeOf(denied))

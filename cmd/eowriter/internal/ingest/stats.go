@@ -31,7 +31,7 @@ type TableStats struct {
 	Intents  int       // batches that they are in
 	Oldest   time.Time // when the oldest of Queued and Open was accepted; zero: there is none
 	InFlight int       // requests that await an answer
-	Moved    time.Time // when rows landed last
+	Moved    time.Time // when rows landed last, or a file's partition was written
 	Letters  int64     // dead letters that wait in the ledger
 }
 
@@ -94,6 +94,7 @@ func (i *Ingest) Stats() (*Stats, error) {
 			tables[part.Key.Table] = t
 		}
 		t.Letters += part.Dead - part.Delivered
+		i.countFile(part, s, t)
 	}
 	for _, p := range i.all("") {
 		p.count(s, tables[p.key.Table]) // a table without a stream may not exist
@@ -106,6 +107,24 @@ func (i *Ingest) Stats() (*Stats, error) {
 	defer i.budget.mu.Unlock()
 	s.Bytes, s.Appends = i.budget.bytes, i.budget.appends
 	return s, nil
+}
+
+// countFile adds a partition that is written from a file, of which Ingest itself knows no more than that.
+func (i *Ingest) countFile(part *ledger.Partition, s *Stats, t *TableStats) {
+	if part.Mode != ledger.Replayable {
+		return
+	}
+	if part.Updated.After(t.Moved) {
+		t.Moved = part.Updated
+	}
+	var now eowriterv1.Partition
+	i.describe(part, &now)
+	switch {
+	case part.Halt != nil:
+		s.Stopped[haltCauses[part.Halt.Cause]]++
+	case now.RetryAt != nil:
+		s.Stopped[Other]++
+	}
 }
 
 // count adds the partition to s, and to t if that isn't nil.

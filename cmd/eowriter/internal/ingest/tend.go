@@ -242,7 +242,7 @@ func (p *partition) stopped(err error, delay time.Duration) (again bool) {
 	}
 	p.failure, p.cause, p.retryAt = why(err), causeOf(err), time.Now().Add(delay)
 	p.set(eowriterv1.State_STATE_WAITING)
-	log.Warn("partition stopped", p.attrs("cause", p.cause, "stream", r.part.Stream, "error", loggable(err), "retry_in", delay.Round(time.Millisecond).String())...)
+	log.Warn("partition stopped", p.attrs("cause", p.cause, "stream", r.part.Stream, "error", Loggable(err), "retry_in", delay.Round(time.Millisecond).String())...)
 	return true
 }
 

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/eowriter/eowriter/cmd/eowriter/internal/deadletter"
+	"github.com/eowriter/eowriter/cmd/eowriter/internal/ingest"
 	"github.com/eowriter/eowriter/committed"
 	"github.com/eowriter/eowriter/ledger"
 )
@@ -140,10 +141,10 @@ func (l *letters) run() {
 		if err := l.deliver(l.ctx); err != nil && l.ctx.Err() == nil {
 			delay := delays.Next()
 			news, again = nil, time.After(delay)
-			l.opt.Log.Warn("dead letters are not delivered, and stay in the ledger", "error", err, "retry_in", delay.Round(time.Millisecond))
+			l.opt.Log.Warn("dead letters are not delivered, and stay in the ledger", "error", ingest.Loggable(err), "retry_in", delay.Round(time.Millisecond).String())
 			// The next opening mends a file, and a table's partitions.
 			if err := l.close(); err != nil {
-				l.opt.Log.Warn("close where dead letters go", "error", err)
+				l.opt.Log.Warn("close where dead letters go", "error", ingest.Loggable(err))
 			}
 		} else {
 			delays.Reset()
@@ -179,6 +180,6 @@ func (l *letters) finish(ctx context.Context) {
 	}
 	if err := l.deliver(ctx); err != nil {
 		n, _ := deadletter.Waiting(l.led) // the ledger's own failure has been told
-		l.opt.Log.Warn("dead letters wait in the ledger for the next start", "letters", n, "error", err)
+		l.opt.Log.Warn("dead letters wait in the ledger for the next start", "letters", n, "error", ingest.Loggable(err))
 	}
 }

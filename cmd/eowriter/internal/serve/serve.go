@@ -138,7 +138,7 @@ func serve(
 	}
 	s := newServer(led, in, tel, newStatus(in, led, commits), opt)
 	unobserve, err := tel.Observe(telemetry.Subject{
-		Ledger: led, Stats: in.Stats, Ready: s.ready, TotalBytes: opt.Ingest.TotalBytes, TotalAppends: opt.Ingest.TotalAppends,
+		Ledger: led, Stats: in.Stats, Ready: s.ready, Logs: logs.Counts, TotalBytes: opt.Ingest.TotalBytes, TotalAppends: opt.Ingest.TotalAppends,
 	})
 	if err != nil {
 		_, left := in.Close(ctx)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/eowriter/eowriter/cmd/eowriter/internal/ingest"
 	"github.com/eowriter/eowriter/cmd/eowriter/internal/source"
+	"github.com/eowriter/eowriter/cmd/eowriter/internal/tablename"
 	"github.com/eowriter/eowriter/committed"
 	"github.com/eowriter/eowriter/ledger"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -85,6 +86,11 @@ func (f *follower) run() {
 	}
 }
 
+// attrs are attributes for a line of the log.
+func (f *follower) attrs(more ...any) []any {
+	return append([]any{"table", tablename.Short(f.key.Table), "partition", f.key.Name, "path", f.path}, more...)
+}
+
 // failed notes why the log isn't read, and says whether it is tried again after the delay.
 func (f *follower) failed(err error, delay time.Duration) (again bool) {
 	f.mu.Lock()
@@ -92,11 +98,11 @@ func (f *follower) failed(err error, delay time.Duration) (again bool) {
 	f.failure = err.Error()
 	if errors.Is(err, committed.ErrConflict) || errors.Is(err, committed.ErrFenced) || errors.Is(err, committed.ErrInDoubt) {
 		f.retryAt = time.Time{}
-		f.t.opt.Log.Error("log halted", "path", f.path, "partition", f.key.Name, "error", err)
+		f.t.opt.Log.Error("log halted", f.attrs("error", ingest.Loggable(err))...)
 		return false
 	}
 	f.retryAt = time.Now().Add(delay)
-	f.t.opt.Log.Warn("log stopped", "path", f.path, "partition", f.key.Name, "error", err, "retry_in", delay.Round(time.Millisecond))
+	f.t.opt.Log.Warn("log stopped", f.attrs("error", ingest.Loggable(err), "retry_in", delay.Round(time.Millisecond).String())...)
 	return true
 }
 
@@ -180,7 +186,7 @@ func (f *follower) report(l Loss) {
 	f.lastLoss = fmt.Sprintf("%s (%s), at %s", l.What, l.size(), time.Now().UTC().Format(time.RFC3339))
 	f.mu.Unlock()
 	f.t.count(func(c *Counts) { c.Losses++; c.LostBytes += l.Bytes })
-	f.t.opt.Log.Error("rows of a log are lost", "path", f.path, "partition", f.key.Name, "what", l.What, "bytes", l.size())
+	f.t.opt.Log.Error("rows of a log are lost", f.attrs("what", l.What, "bytes", l.size())...)
 }
 
 // bound is the position up to which rows are bound.

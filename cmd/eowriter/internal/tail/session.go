@@ -121,7 +121,7 @@ func (s *session) openAt(ctx context.Context) error {
 		return err
 	}
 	s.encoding = f.table.encodings.Follow(s.cp, e, f.none(), func() {
-		f.t.opt.Log.Info("the table's schema has changed", "path", f.path, "partition", f.key.Name)
+		f.t.opt.Log.Info("the table's schema has changed", f.attrs()...)
 	})
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 
 	eowriterv1 "github.com/eowriter/eowriter/cmd/eowriter/api/eowriter/v1"
 	"github.com/eowriter/eowriter/cmd/eowriter/internal/ingest"
+	"github.com/eowriter/eowriter/cmd/eowriter/internal/tail"
 	"github.com/eowriter/eowriter/ledger"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
@@ -18,7 +19,8 @@ import (
 type Subject struct {
 	Ledger *ledger.Ledger
 	Stats  func() (*ingest.Stats, error)
-	Ready  func(*ingest.Stats) error // why the sidecar can't do its work, or nil
+	Ready  func(*ingest.Stats) error            // why the sidecar can't do its work, or nil
+	Logs   func() (c tail.Counts, behind int64) // of --tail
 	// TotalBytes and TotalAppends are the room that there is.
 	TotalBytes   int64
 	TotalAppends int
@@ -36,6 +38,8 @@ type gauges struct {
 	oldest, moved                                                                       metric.Float64ObservableGauge
 	partitions, stopped                                                                 metric.Int64ObservableGauge
 	usedBytes, limitBytes, usedAppends, limitAppends, file, limit, segments, free, disk metric.Int64ObservableGauge
+	behind                                                                              metric.Int64ObservableGauge
+	logRows, logBytes, losses, lost                                                     metric.Int64ObservableCounter
 }
 
 // Observe has metrics look at s until stop is called, which waits for a look that goes on.
@@ -67,6 +71,11 @@ func (g *gauges) instruments(meter metric.Meter) (all []metric.Observable, err e
 		all, err = append(all, i), errors.Join(err, wrong)
 		return i
 	}
+	counter := func(name, unit, description string) metric.Int64ObservableCounter {
+		i, wrong := meter.Int64ObservableCounter(name, metric.WithUnit(unit), metric.WithDescription(description))
+		all, err = append(all, i), errors.Join(err, wrong)
+		return i
+	}
 	age := func(name, description string) metric.Float64ObservableGauge {
 		i, wrong := meter.Float64ObservableGauge(name, metric.WithUnit("s"), metric.WithDescription(description))
 		all, err = append(all, i), errors.Join(err, wrong)
@@ -92,6 +101,11 @@ func (g *gauges) instruments(meter metric.Meter) (all []metric.Observable, err e
 	g.segments = gauge("eowriter.ledger.segments", "By", "What the files with rows beside the ledger take of the disk.")
 	g.free = gauge("eowriter.ledger.disk.free", "By", "What is free on the ledger's disk.")
 	g.disk = gauge("eowriter.ledger.disk.size", "By", "How large the ledger's disk is.")
+	g.behind = gauge("eowriter.logs.behind", "By", "Bytes of followed logs that are known to be there and are not read yet.")
+	g.logRows = counter("eowriter.logs.rows", "{row}", "Rows that were read from followed logs.")
+	g.logBytes = counter("eowriter.logs.read", "By", "Bytes that were read from followed logs.")
+	g.losses = counter("eowriter.logs.losses", "{loss}", "How often something of a followed log was gone before it was read.")
+	g.lost = counter("eowriter.logs.lost", "By", "How much that was, at least.")
 	return all, err
 }
 
@@ -99,6 +113,12 @@ func (g *gauges) instruments(meter metric.Meter) (all []metric.Observable, err e
 func (g *gauges) observe(_ context.Context, o metric.Observer) error {
 	b := Build()
 	o.ObserveInt64(g.build, 1, metric.WithAttributes(attribute.String("version", b.Version), attribute.String("revision", b.Revision), attribute.String("goversion", b.Go)))
+	c, behind := g.about.Logs()
+	o.ObserveInt64(g.behind, behind)
+	o.ObserveInt64(g.logRows, c.Rows)
+	o.ObserveInt64(g.logBytes, c.Bytes)
+	o.ObserveInt64(g.losses, c.Losses)
+	o.ObserveInt64(g.lost, c.LostBytes)
 	return errors.Join(g.observeIngest(o), g.observeLedger(o))
 }
 
