@@ -33,8 +33,8 @@ type partition struct {
 	queued   int
 	last     []mark    // the appends with positions of the last batch that landed
 	landedAt []byte    // the position that they reached
-	rate     pace.Rate // of rows that land
 	moved    time.Time // when something landed last; of an earlier opening: was written
+	rate     pace.Rate // of rows that land
 
 	// While it is open.
 	cp       *committed.Partition

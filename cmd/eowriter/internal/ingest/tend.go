@@ -110,7 +110,7 @@ func (p *partition) landed() {
 		}
 		now := time.Now()
 		p.progress, p.moved = true, now
-		p.measure(b, ack.Rows, now)
+		p.measure(now, b, ack.Rows)
 		marks := make([]mark, len(b.entries))
 		for n, e := range b.entries {
 			marks[n] = e.mark
@@ -134,8 +134,8 @@ func (p *partition) landed() {
 	}
 }
 
-// measure counts a batch that has landed; p.mu is held.
-func (p *partition) measure(b *batch, rows int64, now time.Time) {
+// measure measures a batch that has landed; p.mu is held.
+func (p *partition) measure(now time.Time, b *batch, rows int64) {
 	bytes := int64(0)
 	for _, e := range b.entries {
 		bytes += e.bytes

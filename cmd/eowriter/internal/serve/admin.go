@@ -15,11 +15,11 @@ import (
 func (s *server) admin(mux *http.ServeMux) {
 	// The process answers; whether it can do its work is another question.
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok\n") })
-	mux.HandleFunc("GET /readyz", s.serveReady)
-	mux.Handle("GET /metrics", s.tel.Handler())
 	mux.Handle(eowriterv1connect.NewStatusHandler(s.status))
 	mux.HandleFunc("GET /{$}", servePage)
 	mux.HandleFunc("GET /page/{file}", servePagePart)
+	mux.HandleFunc("GET /readyz", s.serveReady)
+	mux.Handle("GET /metrics", s.tel.Handler())
 }
 
 // serveReady answers whether appends should be sent here.

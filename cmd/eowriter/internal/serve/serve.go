@@ -56,7 +56,10 @@ func Run(ctx context.Context, opt Options) (err error) {
 		}
 	}()
 	commits := &commits{}
-	led, err := ledger.Open(opt.Ledger, &ledger.Options{Committed: func(c ledger.Commit) { tel.Committed(c); commits.note(c) }})
+	led, err := ledger.Open(opt.Ledger, &ledger.Options{Committed: func(c ledger.Commit) {
+		tel.Committed(c)
+		commits.note(c)
+	}})
 	if err != nil {
 		return err
 	}
@@ -75,7 +78,7 @@ func Run(ctx context.Context, opt Options) (err error) {
 	if err := contact(ctx, led, w, opt.ContactTimeout); err != nil {
 		return err
 	}
-	return serve(ctx, led, commits, w, letters, tel, opt)
+	return serve(ctx, led, w, commits, letters, tel, opt)
 }
 
 // nowhere is a table that there isn't: the service is reached when it says so.
@@ -112,7 +115,7 @@ func contact(ctx context.Context, led *ledger.Ledger, w *committed.Writer, timeo
 
 // serve has the listeners open while the sidecar works.
 func serve(
-	ctx context.Context, led *ledger.Ledger, commits *commits, w *committed.Writer, letters *letters, tel *telemetry.Telemetry, opt Options,
+	ctx context.Context, led *ledger.Ledger, w *committed.Writer, commits *commits, letters *letters, tel *telemetry.Telemetry, opt Options,
 ) (err error) {
 	listeners, err := listen(opt.Socket, opt.Listen)
 	if err != nil {
@@ -124,7 +127,7 @@ func serve(
 	if err != nil {
 		return err
 	}
-	s := newServer(led, in, newStatus(in, led, commits), tel, opt)
+	s := newServer(led, in, tel, newStatus(in, led, commits), opt)
 	unobserve, err := tel.Observe(telemetry.Subject{
 		Ledger: led, Stats: in.Stats, Ready: s.ready, TotalBytes: opt.Ingest.TotalBytes, TotalAppends: opt.Ingest.TotalAppends,
 	})

@@ -36,8 +36,8 @@ const (
 type server struct {
 	led    *ledger.Ledger
 	in     *ingest.Ingest
-	status *statusService
 	tel    *telemetry.Telemetry
+	status *statusService
 	opt    Options
 	http   *http.Server
 	ctx    context.Context // of all requests; ends in stop
@@ -45,8 +45,8 @@ type server struct {
 	served sync.WaitGroup
 }
 
-func newServer(led *ledger.Ledger, in *ingest.Ingest, status *statusService, tel *telemetry.Telemetry, opt Options) *server {
-	s := &server{led: led, in: in, status: status, tel: tel, opt: opt}
+func newServer(led *ledger.Ledger, in *ingest.Ingest, tel *telemetry.Telemetry, status *statusService, opt Options) *server {
+	s := &server{led: led, in: in, tel: tel, status: status, opt: opt}
 	s.ctx, s.end = context.WithCancel(context.Background())
 	protocols := &http.Protocols{}
 	protocols.SetHTTP1(true)
