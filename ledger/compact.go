@@ -65,7 +65,7 @@ func usedBytes(tx *bbolt.Tx) int64 {
 //	C5 the companion file has the copy's incarnation
 //	C6 segments that no open batch needs are removed
 //
-// Up to C4 the old file is the ledger, and the copy a file that can be removed (L.new-*). From C4 on the copy
+// Up to C4 the old file is the ledger, and the copy a file that the next Open removes (L.new-*). From C4 on the copy
 // is. It is locked until C6, so that nobody opens it before, and freezes rows in a segment that is about to be
 // removed. From C5 on the companion file doesn't fit the old file any more: whoever brings that back, by whatever
 // name, has a suspicious ledger, which takes over nothing that was written since.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/eowriter/eowriter/cmd/eowriter/internal/advice"
+	"github.com/eowriter/eowriter/cmd/eowriter/internal/plural"
 	"github.com/eowriter/eowriter/cmd/eowriter/internal/source"
 	"github.com/eowriter/eowriter/ledger"
 )
@@ -80,7 +81,7 @@ func doubtsAbout(led *ledger.Ledger, p *ledger.Partition, open []ledger.Intent) 
 	}
 	if r := p.Resolution; r != nil {
 		say(start, "resolved: a person said that %s of %s landed; the next start goes by that, unless the stream is there after all",
-			landedCount(open, r.Landed), count(len(batches(open)), "open batch", "open batches"))
+			landedCount(open, r.Landed), plural.Of(len(batches(open)), "open batch", "open batches"))
 	}
 	for _, b := range batches(open) {
 		if b.skip != "" {
@@ -100,22 +101,14 @@ func doubtsAbout(led *ledger.Ledger, p *ledger.Partition, open []ledger.Intent) 
 	case old:
 		say(start+"; `eowriter ledger verify` tells before whether it is gone",
 			"%s open, and nothing was written for %d days: the service has probably dropped the stream, and then nobody can say what landed",
-			count(n, "batch is", "batches are"), int(time.Since(p.Updated).Hours()/24))
+			plural.Of(n, "batch is", "batches are"), int(time.Since(p.Updated).Hours()/24))
 	default:
-		say(start+": what landed is acknowledged, the rest is sent", "%s open, and may have landed or not", count(n, "batch is", "batches are"))
+		say(start+": what landed is acknowledged, the rest is sent", "%s open, and may have landed or not", plural.Of(n, "batch is", "batches are"))
 	}
 	if n := p.Dead - p.Delivered; n > 0 {
-		say("eowriter load --dead-letters FILE, or look first: "+command("letters"), "%s to be delivered", count(int(n), "dead letter waits", "dead letters wait"))
+		say("eowriter load --dead-letters FILE, or look first: "+command("letters"), "%s to be delivered", plural.Of(n, "dead letter waits", "dead letters wait"))
 	}
 	return found
-}
-
-// count is a number with the words for one or for several.
-func count(n int, one, several string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return fmt.Sprintf("%d %s", n, several)
 }
 
 // batch is an open batch, all of its parts that are left.
@@ -155,5 +148,5 @@ func landedCount(open []ledger.Intent, upTo int64) string {
 }
 
 func (b *batch) String() string {
-	return fmt.Sprintf("batch %d, %d rows at [%d, %d), from %s to %s", b.number, b.rows, b.start, b.end, source.PositionText(b.before), source.PositionText(b.after))
+	return fmt.Sprintf("batch %d, %s at [%d, %d), from %s to %s", b.number, plural.Rows(b.rows), b.start, b.end, source.PositionText(b.before), source.PositionText(b.after))
 }

@@ -2,7 +2,6 @@ package ingest
 
 import (
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 
@@ -28,7 +27,7 @@ func (i *Ingest) Describe(key ledger.Key) (*eowriterv1.DescribePartitionResponse
 		meaning, do := advice.Halt(h.Cause)
 		d.Halt = &eowriterv1.Halt{
 			Cause: h.Cause.String(), Meaning: meaning, Detail: h.Detail, Offset: h.Offset, At: timeOf(h.At),
-			Advice: fmt.Sprintf("%s stop the sidecar and run: %s", do, advice.Command("resolve", key.Name, i.led.Path())),
+			Advice: do + " stop the sidecar and run", Command: advice.Command("resolve", key.Name, i.led.Path()),
 		}
 	}
 	if s := part.Seal; s != nil {

@@ -43,6 +43,9 @@ func New(led *ledger.Ledger, w *committed.Writer, opt Options) (*Ingest, error) 
 	i.budget.opt = &i.opt
 	i.tables.i = i
 	for n := range known {
+		if !opt.ours(known[n].Key) {
+			continue
+		}
 		p := newPartition(i, known[n].Key)
 		r, err := p.read()
 		if err != nil {

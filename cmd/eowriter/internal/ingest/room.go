@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	eowriterv1 "github.com/eowriter/eowriter/cmd/eowriter/api/eowriter/v1"
+	"github.com/eowriter/eowriter/ledger"
 )
 
 // budget is the memory that all appends share, from the moment in which they are read until they have landed.
@@ -82,6 +83,28 @@ func (r *Room) assign(s *share, n int64) (ok bool, freed <-chan struct{}) {
 		b.freed = make(chan struct{})
 	}
 	return false, b.freed
+}
+
+// retake makes room for an append that was accepted in an earlier opening, whether it is free or not.
+func (b *budget) retake(s *share, n int64) *Room {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.bytes += n
+	b.appends++
+	s.bytes += n
+	s.appends++
+	return &Room{b: b, bytes: n, of: s}
+}
+
+// sizeOf is what intents take in memory when they are sent again.
+func sizeOf(intents []ledger.Intent) (n int64) {
+	for i := range intents {
+		n += intents[i].Bytes
+		for j := range intents[i].Dead {
+			n += int64(len(intents[i].Dead[j].Content))
+		}
+	}
+	return n
 }
 
 // perRow is what a row costs beside its bytes.

@@ -8,6 +8,7 @@ import (
 	"io"
 	"sync/atomic"
 
+	"github.com/eowriter/eowriter/cmd/eowriter/internal/plural"
 	"github.com/eowriter/eowriter/cmd/eowriter/internal/source"
 	"github.com/eowriter/eowriter/committed"
 	"google.golang.org/grpc/codes"
@@ -53,7 +54,7 @@ func (l *loader) loadFile(reading context.Context, in *input) error {
 		err = f.tooMany() // of those in flight some may have been refused at last
 	}
 	if whole && err == nil {
-		l.display.file("%s: landed, %d rows%s", source.Name(in.path), in.file.Position().Rows, deadText(f.dead.Load()))
+		l.display.file("%s: landed, %s%s", source.Name(in.path), plural.Rows(in.file.Position().Rows), deadText(f.dead.Load()))
 	}
 	return err
 }
@@ -63,7 +64,7 @@ func deadText(dead int64) string {
 	if dead == 0 {
 		return ""
 	}
-	return fmt.Sprintf(", %d of them are dead letters", dead)
+	return ", " + plural.Of(dead, "of them is a dead letter", "of them are dead letters")
 }
 
 // given is err, or nil if it comes from reading having ended.
@@ -185,7 +186,7 @@ func (f *file) tooMany() error {
 func (f *file) explain(b *arena, err error) error {
 	switch {
 	case errors.Is(err, committed.ErrTooLarge):
-		return fmt.Errorf("%s: %d rows up to line %d: %w", source.Name(f.in.path), b.input(), f.in.file.Position().Lines, err)
+		return fmt.Errorf("%s: %s up to line %d: %w", source.Name(f.in.path), plural.Rows(b.input()), f.in.file.Position().Lines, err)
 	case errors.Is(err, committed.ErrTooManyDead) && f.last != nil:
 		return fmt.Errorf("%s: %w: mend the data or the table, or raise --max-dead-letters, and start again; the last: %w",
 			source.Name(f.in.path), err, f.last)

@@ -10,6 +10,7 @@ import (
 
 	"cloud.google.com/go/bigquery/storage/apiv1/storagepb"
 	"github.com/eowriter/eowriter/cmd/eowriter/internal/doubt"
+	"github.com/eowriter/eowriter/cmd/eowriter/internal/tablename"
 	"github.com/eowriter/eowriter/cmd/eowriter/internal/tableschema"
 	"github.com/eowriter/eowriter/committed"
 	"github.com/eowriter/eowriter/committed/rows"
@@ -43,24 +44,25 @@ func newEncodings(opt *Options) *encodings {
 
 // first makes the encoding that the load begins with, of the schema that the user gave, or else the service.
 func (l *loader) first(ctx context.Context) error {
-	ts, err := l.opt.schema(ctx)
-	if err != nil {
-		return err
+	ts := l.opt.Schema
+	if ts == nil {
+		var err error
+		if ts, err = l.ask(ctx, l.opt.Table); err != nil {
+			return err
+		}
 	}
-	_, err = l.encodings.of(ts, nil)
+	_, err := l.encodings.of(ts, nil)
 	return err
 }
 
-// schema returns the table's schema: the given one, or else the service's. That is the first call to the service: when
-// it fails for long, it is more likely that the endpoint is wrong than that the service is down, and nothing is open
-// yet that would have to be waited for.
-func (opt *Options) schema(ctx context.Context) (*storagepb.TableSchema, error) {
-	if opt.Schema != nil {
-		return opt.Schema, nil
-	}
-	contact, cancel := context.WithTimeout(ctx, cmp.Or(opt.contact, 30*time.Second))
+// ask gets a table's schema from the service. That is the first call to it: when it fails for long, it is more likely that
+// the endpoint is wrong than that the service is down, and nothing is open yet that would have to be waited for.
+func (l *loader) ask(ctx context.Context, table string) (*storagepb.TableSchema, error) {
+	limit := cmp.Or(l.opt.contact, 30*time.Second)
+	contact, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	ts, err := tableschema.Get(contact, opt.Table, opt.ClientOptions)
+	defer l.display.waitFor("the service has not answered yet: it is asked for the schema of %s, for %v at most", tablename.Short(table), limit)()
+	ts, err := tableschema.Get(contact, table, l.opt.ClientOptions)
 	if err != nil && ctx.Err() != nil {
 		return nil, ctx.Err()
 	}

@@ -35,8 +35,8 @@ func (r *Rate) At(now time.Time) float64 {
 	if v < 0.01 {
 		return 0
 	}
-	unit := math.Pow(10, math.Floor(math.Log10(v))-2)
-	return math.Round(v/unit) * unit
+	scale := math.Pow(10, 2-math.Floor(math.Log10(v)))
+	return math.Round(v*scale) / scale
 }
 
 func (r *Rate) decayed(now time.Time) float64 {

@@ -69,18 +69,21 @@ func has(p *eowriterv1.Partition, text string) bool {
 	if text == "" {
 		return true
 	}
-	for _, s := range [...]string{p.Partition, p.Table, p.Stream, p.Position, p.Error} {
+	for _, s := range [...]string{p.Partition, p.Table, p.Position, p.Error} {
 		if strings.Contains(strings.ToLower(s), text) {
 			return true
 		}
 	}
-	return false
+	return len(text) >= minStream && strings.Contains(strings.ToLower(p.Stream), text)
 }
+
+// minStream is how much of a stream's name must be given: it ends in letters by chance, among which anything short is found.
+const minStream = 10
 
 const defaultLimit, maxLimit = 100, 1000 // of a page
 
-// page cuts out the part of what was found that is asked for.
-func page(found []*eowriterv1.PartitionStatus, req *eowriterv1.FindPartitionsRequest) []*eowriterv1.PartitionStatus {
+// pageOf cuts out the part of what was found that is asked for.
+func pageOf(found []*eowriterv1.PartitionStatus, req *eowriterv1.FindPartitionsRequest) []*eowriterv1.PartitionStatus {
 	limit := min(int(req.GetLimit()), maxLimit)
 	if limit == 0 {
 		limit = defaultLimit

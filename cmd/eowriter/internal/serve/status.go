@@ -130,7 +130,7 @@ func (s *statusService) FindPartitions(_ context.Context, req *connect.Request[e
 	}
 	found := find(o.Partitions, req.Msg)
 	return connect.NewResponse(&eowriterv1.FindPartitionsResponse{
-		Partitions: page(found, req.Msg), Found: int32(len(found)), All: int32(len(o.Partitions)),
+		Partitions: pageOf(found, req.Msg), Found: int32(len(found)), All: int32(len(o.Partitions)),
 	}), nil
 }
 

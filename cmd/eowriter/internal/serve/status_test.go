@@ -108,7 +108,7 @@ func TestDescribe(t *testing.T) {
 func partitionsToFind() []*eowriterv1.PartitionStatus {
 	at := func(s int64) *timestamppb.Timestamp { return &timestamppb.Timestamp{Seconds: s} }
 	return []*eowriterv1.PartitionStatus{
-		{Partition: &eowriterv1.Partition{Table: "p.d.a", Partition: "x", State: eowriterv1.State_STATE_OPEN, Oldest: at(200)}, RowsPerSecond: 5},
+		{Partition: &eowriterv1.Partition{Table: "p.d.a", Partition: "x", State: eowriterv1.State_STATE_OPEN, Oldest: at(200), Stream: "a/streams/Cg1234"}, RowsPerSecond: 5},
 		{Partition: &eowriterv1.Partition{Table: "p.d.a", Partition: "Y", State: eowriterv1.State_STATE_IDLE}},
 		{Partition: &eowriterv1.Partition{Table: "p.d.b", Partition: "h", State: eowriterv1.State_STATE_HALTED, Error: "Table is gone", Oldest: at(100)},
 			Attention: eowriterv1.Attention_ATTENTION_IN_DOUBT},
@@ -135,13 +135,15 @@ func TestFind(t *testing.T) {
 		"by a name":                 {&eowriterv1.FindPartitionsRequest{Text: "y"}, "a/Y"},
 		"by a table":                {&eowriterv1.FindPartitionsRequest{Text: "D.B"}, "b/h b/w b/x"},
 		"by an error":               {&eowriterv1.FindPartitionsRequest{Text: "table is"}, "b/h"},
+		"by a stream":               {&eowriterv1.FindPartitionsRequest{Text: "streams/Cg123"}, "a/x"},
+		"not by a bit of it":        {&eowriterv1.FindPartitionsRequest{Text: "Cg123"}, ""},
 		"by a position":             {&eowriterv1.FindPartitionsRequest{Text: "at-7"}, "b/w"},
 		"a page":                    {&eowriterv1.FindPartitionsRequest{Offset: 1, Limit: 2}, "b/w a/Y"},
 		"beyond the end":            {&eowriterv1.FindPartitionsRequest{Offset: 9}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var got []string
-			for _, s := range page(find(partitionsToFind(), c.req), c.req) {
+			for _, s := range pageOf(find(partitionsToFind(), c.req), c.req) {
 				got = append(got, strings.TrimPrefix(s.Partition.Table, "p.d.")+"/"+s.Partition.Partition)
 			}
 			require.Equal(t, c.want, strings.Join(got, " "))

@@ -1077,7 +1077,8 @@ func (x *Step) GetLandedP99() *durationpb.Duration {
 // FindPartitionsRequest says which partitions are wanted.
 type FindPartitionsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Only those with this in their name, table, stream, position or error; the case of letters doesn't matter.
+	// Only those with this in their name, table, position or error, or, if it is at least 10 letters, in their stream's name; the
+	// case of letters doesn't matter.
 	Text string `protobuf:"bytes,1,opt,name=text,proto3" json:"text,omitempty"`
 	// Only those in one of these states; none: in any.
 	States []State `protobuf:"varint,2,rep,packed,name=states,proto3,enum=eowriter.v1.State" json:"states,omitempty"`
@@ -1479,8 +1480,10 @@ type Halt struct {
 	Offset int64 `protobuf:"varint,4,opt,name=offset,proto3" json:"offset,omitempty"`
 	// When.
 	At *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=at,proto3" json:"at,omitempty"`
-	// What a person should do.
-	Advice        string `protobuf:"bytes,6,opt,name=advice,proto3" json:"advice,omitempty"`
+	// What a person should do, before the command.
+	Advice string `protobuf:"bytes,6,opt,name=advice,proto3" json:"advice,omitempty"`
+	// For a shell: it lets the partition go on. The sidecar must be stopped for it.
+	Command       string `protobuf:"bytes,7,opt,name=command,proto3" json:"command,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1553,6 +1556,13 @@ func (x *Halt) GetAt() *timestamppb.Timestamp {
 func (x *Halt) GetAdvice() string {
 	if x != nil {
 		return x.Advice
+	}
+	return ""
+}
+
+func (x *Halt) GetCommand() string {
+	if x != nil {
+		return x.Command
 	}
 	return ""
 }
@@ -1985,14 +1995,15 @@ const file_eowriter_v1_status_proto_rawDesc = "" +
 	"\ball_open\x18\x06 \x01(\x05R\aallOpen\x121\n" +
 	"\astreams\x18\a \x03(\v2\x17.eowriter.v1.PastStreamR\astreams\x12\x1f\n" +
 	"\vall_streams\x18\b \x01(\x03R\n" +
-	"allStreams\"\xaa\x01\n" +
+	"allStreams\"\xc4\x01\n" +
 	"\x04Halt\x12\x14\n" +
 	"\x05cause\x18\x01 \x01(\tR\x05cause\x12\x18\n" +
 	"\ameaning\x18\x02 \x01(\tR\ameaning\x12\x16\n" +
 	"\x06detail\x18\x03 \x01(\tR\x06detail\x12\x16\n" +
 	"\x06offset\x18\x04 \x01(\x03R\x06offset\x12*\n" +
 	"\x02at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x16\n" +
-	"\x06advice\x18\x06 \x01(\tR\x06advice\"\x9a\x01\n" +
+	"\x06advice\x18\x06 \x01(\tR\x06advice\x12\x18\n" +
+	"\acommand\x18\a \x01(\tR\acommand\"\x9a\x01\n" +
 	"\x04Seal\x12\x1c\n" +
 	"\tsuccessor\x18\x01 \x01(\tR\tsuccessor\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x18\n" +
