@@ -13,6 +13,8 @@ import (
 	"connectrpc.com/connect"
 	"github.com/eowriter/eowriter/cmd/eowriter/api/eowriter/v1/eowriterv1connect"
 	"github.com/eowriter/eowriter/cmd/eowriter/internal/ingest"
+	"github.com/eowriter/eowriter/cmd/eowriter/internal/telemetry"
+	"github.com/eowriter/eowriter/ledger"
 )
 
 // Limits on what a connection may cost before anybody has looked at it.
@@ -32,7 +34,10 @@ const (
 
 // server answers requests. Its goroutines end with stop.
 type server struct {
+	led    *ledger.Ledger
 	in     *ingest.Ingest
+	tel    *telemetry.Telemetry
+	status *statusService
 	opt    Options
 	http   *http.Server
 	ctx    context.Context // of all requests; ends in stop
@@ -40,8 +45,8 @@ type server struct {
 	served sync.WaitGroup
 }
 
-func newServer(in *ingest.Ingest, opt Options) *server {
-	s := &server{in: in, opt: opt}
+func newServer(led *ledger.Ledger, in *ingest.Ingest, tel *telemetry.Telemetry, status *statusService, opt Options) *server {
+	s := &server{led: led, in: in, tel: tel, status: status, opt: opt}
 	s.ctx, s.end = context.WithCancel(context.Background())
 	protocols := &http.Protocols{}
 	protocols.SetHTTP1(true)
@@ -62,11 +67,11 @@ func newServer(in *ingest.Ingest, opt Options) *server {
 // handler is what all requests go through, on whatever listener.
 func (s *server) handler() http.Handler {
 	mux := http.NewServeMux()
-	path, rpc := eowriterv1connect.NewWriterHandler(&writer{in: s.in, window: s.opt.StreamAppends},
+	path, rpc := eowriterv1connect.NewWriterHandler(&writer{in: s.in, window: s.opt.StreamAppends, refused: s.refused},
 		connect.WithReadMaxBytes(int(s.opt.Ingest.AppendBytes)*3/2+overhead))
 	mux.Handle(path, rpc)
 	s.admin(mux)
-	rows := &rowsHandler{in: s.in, maxBytes: s.opt.Ingest.AppendBytes}
+	rows := &rowsHandler{in: s.in, maxBytes: s.opt.Ingest.AppendBytes, refused: s.refused}
 	route := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		// Not by mux: it takes names with slashes or dots in them for paths to be cleaned.
 		if strings.HasPrefix(r.URL.EscapedPath(), rowsPrefix) {
@@ -75,7 +80,7 @@ func (s *server) handler() http.Handler {
 		}
 		mux.ServeHTTP(w, r)
 	})
-	return localOnly(bounded(http.NewCrossOriginProtection().Handler(route)))
+	return localOnly(bounded(http.NewCrossOriginProtection().Handler(s.tel.Continue(route))))
 }
 
 // localOnly refuses requests on a loopback port that a browser makes for a page from elsewhere whose name was given our
