@@ -14,11 +14,13 @@ import (
 func Halt(c ledger.HaltCause) (meaning, do string) {
 	switch c {
 	case ledger.Conflict:
-		return "somebody else wrote to its stream, or the service lost rows", "find who else writes and end that, compare the table with the open batches, then"
+		return "somebody else wrote to its stream, or the service lost rows",
+			"find who else writes and end that, compare the table with the open batches, then"
 	case ledger.Fenced:
 		return "its stream was finalized by another owner of this partition", "go on with the newer ledger; only if there is none, then"
 	}
-	return "its stream is gone, and with it the answer whether the open batches have landed", "look for their rows in the table, then say what you found, with --landed or --not-landed"
+	return "its stream is gone, and with it the answer whether the open batches have landed",
+		"look for their rows in the table, then say what you found, with --landed or --not-landed"
 }
 
 var reasons = map[ledger.Reason]string{

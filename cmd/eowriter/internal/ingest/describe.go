@@ -22,7 +22,9 @@ func (i *Ingest) Describe(key ledger.Key) (*eowriterv1.DescribePartitionResponse
 		return nil, err
 	}
 	part.Key = key
-	d := &eowriterv1.DescribePartitionResponse{Status: i.statusOf(&part, p, time.Now()), Created: timeOf(part.Created), AllOpen: int32(len(open))}
+	d := &eowriterv1.DescribePartitionResponse{
+		Status: i.statusOf(&part, p, time.Now()), Created: timeOf(part.Created), AllOpen: int32(len(open)),
+	}
 	if h := part.Halt; h != nil {
 		meaning, do := advice.Halt(h.Cause)
 		d.Halt = &eowriterv1.Halt{
@@ -31,7 +33,9 @@ func (i *Ingest) Describe(key ledger.Key) (*eowriterv1.DescribePartitionResponse
 		}
 	}
 	if s := part.Seal; s != nil {
-		d.Seal = &eowriterv1.Seal{Successor: s.Successor, Reason: s.Reason.String(), Meaning: advice.Reason(s.Reason), Detail: s.Detail, At: timeOf(s.At)}
+		d.Seal = &eowriterv1.Seal{
+			Successor: s.Successor, Reason: s.Reason.String(), Meaning: advice.Reason(s.Reason), Detail: s.Detail, At: timeOf(s.At),
+		}
 	}
 	d.Open = p.openBatches(open[:min(len(open), maxDescribed)])
 	past, all, err := i.led.History(part.ID, maxDescribed)
@@ -41,7 +45,8 @@ func (i *Ingest) Describe(key ledger.Key) (*eowriterv1.DescribePartitionResponse
 	d.AllStreams = int64(all)
 	for _, r := range slices.Backward(past) {
 		d.Streams = append(d.Streams, &eowriterv1.PastStream{
-			Epoch: int64(r.Epoch), Stream: r.Stream, Rows: r.Rows, Reason: r.Reason.String(), Meaning: advice.Reason(r.Reason), At: timeOf(r.At),
+			Epoch: int64(r.Epoch), Stream: r.Stream, Rows: r.Rows,
+			Reason: r.Reason.String(), Meaning: advice.Reason(r.Reason), At: timeOf(r.At),
 		})
 	}
 	return d, nil

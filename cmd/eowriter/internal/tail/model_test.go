@@ -41,7 +41,6 @@ type world struct {
 	gone    map[int]bool // lines whose file is no more, or that were written to a rotated one
 
 	log    *Log
-	looked bool // since the last rotation
 	losses int
 
 	took  []taken // all batches, in order
@@ -172,7 +171,7 @@ func (w *world) rename() {
 	}
 	to := w.shift()
 	w.no(os.Rename(w.path, to))
-	w.moved, w.looked = true, false
+	w.moved = true
 	w.inFile[to] = w.here
 	if rapid.Bool().Draw(w.t, "create") {
 		w.no(os.WriteFile(w.path, nil, 0o600))
@@ -368,18 +367,6 @@ func (w *world) batch(most int) (more bool) {
 		return false
 	}
 	w.look()
-	if os.Getenv("DBG") != "" {
-		for n, f := range w.log.files {
-			w.t.Logf("chain %d cur %d: #%d %s size %d seen %d over %v named %v left %v read %v", n, w.log.cursor, f.number, filepath.Base(f.path), f.size, w.log.seen.offset, f.over, f.named, !f.left.IsZero(), f.read.Format("05.000"))
-		}
-		es, _ := os.ReadDir(w.dir)
-		for _, e := range es {
-			i, err := e.Info()
-			if err == nil {
-				w.t.Logf("   %s %d %d %s", e.Name(), i.Size(), inodeOf(i), i.ModTime().Format("05.000"))
-			}
-		}
-	}
 	b := taken{}
 	if len(w.took) > 0 {
 		b.before = w.took[len(w.took)-1].after

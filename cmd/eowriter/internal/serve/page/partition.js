@@ -138,7 +138,7 @@ export class Page {
     if (answer.halt) {
       const h = answer.halt;
       boxes.push([`Halted, ${h.cause}: ${h.meaning}`, h.detail ?? '', `Seen at offset ${number(h.offset)}, ${clock(h.at)}.`,
-        `What to do: ${h.advice}`, h.command]);
+        `What to do: ${h.advice}:`, h.command]);
     } else if (p.error) {
       boxes.push(['Last error', p.error, p.retryAt ? `It is tried again at ${clock(p.retryAt)}.` : '', '', '']);
     }
