@@ -60,6 +60,13 @@ func (p *player) expiresOnDemand() bool {
 	return strings.Contains(text(p.s), string(emulator.Expire)+":")
 }
 
+// fits says that ledger and service must agree about a stream after a run: not before a copy was probed, and when a lagging
+// view makes one fit that nobody noticed, not before the last run, which binds the rest.
+func (p *player) fits(run int) bool {
+	lags := strings.Contains(text(p.s), string(emulator.StaleEnd)+":")
+	return p.probed && (!p.whole || !lags || run >= len(p.s.Runs))
+}
+
 // keep puts a copy of the ledger aside, if one may go back to it without running into what ARCHITECTURE.md
 // says is not excluded: one that does not know each partition, or knows a stream that has expired when it is restored.
 func (p *player) keep() error {
@@ -91,7 +98,7 @@ func (p *player) restore(whole bool) error {
 	}
 	p.covered.count("ledger restored")
 	p.settle()
-	p.restored, p.moved, p.probed = true, true, false
+	p.restored, p.whole, p.moved, p.probed = true, p.whole || whole, true, false
 	p.mu.Lock()
 	for _, d := range h.Dead {
 		p.buried[d] = true

@@ -142,7 +142,7 @@ func (p *player) verify(run int, final bool) *Failure {
 	if err != nil {
 		return &Failure{broken, run, err.Error()}
 	}
-	h, err := p.account(led)
+	h, err := p.account(run, led)
 	if err != nil {
 		return &Failure{broken, run, err.Error()}
 	}
@@ -174,7 +174,7 @@ func (p *player) verify(run int, final bool) *Failure {
 }
 
 // account is the history so far, with what the service and the closed ledger hold by now.
-func (p *player) account(led workload.State) (chaos.History, error) {
+func (p *player) account(run int, led workload.State) (chaos.History, error) {
 	p.mu.Lock()
 	h := p.history
 	p.mu.Unlock()
@@ -202,7 +202,7 @@ func (p *player) account(led workload.State) (chaos.History, error) {
 		if p.foreign[partitionOf(part.Key)] == part.Stream {
 			continue
 		}
-		if st, known := p.srv.Stream(part.Stream); known && p.probed { // before that, a copy need not fit
+		if st, known := p.srv.Stream(part.Stream); known && p.fits(run) {
 			h.Claims = append(h.Claims, chaos.Claim{Partition: part.Key.Name, Stream: part.Stream, Acked: part.Acked, Next: part.Next, End: st.End})
 		}
 	}

@@ -72,6 +72,7 @@ type player struct {
 	columns       []int     // added to each table
 	moved         bool      // the ledger was, or a copy was put back
 	restored      bool      // a copy was put back
+	whole         bool      // with its companion, so that nobody notices
 	probed        bool      // and since then a run went to its end
 	kept          *image    // that copy
 	keptAt        time.Time // when it was taken
