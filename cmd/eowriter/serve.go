@@ -68,6 +68,7 @@ func newServeCommand() *cobra.Command {
 	f.StringVar(&flags.opt.Ledger, "ledger", "", "file that remembers what was accepted and what has landed; made if there is none")
 	f.StringVar(&flags.opt.Socket, "socket", "", "Unix socket to listen on, in a folder of its own")
 	f.StringVar(&flags.opt.Listen, "listen", "", "HOST:PORT on loopback to listen on; port 0: any free one")
+	f.StringVar(&flags.opt.AdminListen, "admin-listen", "", "HOST:PORT for operators alone: health, and calls that only read; without it --listen has them")
 	f.BoolVar(&flags.check, "check-config", false, "only say whether flags, variables and --config make sense")
 	f.DurationVar(&in.Linger, "linger", in.Linger, "how long an append may wait for others to share a request, while the partition has one on its way")
 	f.IntVar(&in.BatchRows, "batch-rows", in.BatchRows, "most rows that share a request")
@@ -144,20 +145,23 @@ func checkServe(opt *serve.Options) error {
 	case in.Linger < 0 || in.OpenWait < 0 || opt.ContactTimeout < 0 || opt.DrainTimeout < 0:
 		return usagef("--linger, --open-wait, --contact-timeout and --drain-timeout must not be negative")
 	}
-	return checkListen(opt.Listen)
+	if err := checkListen("listen", opt.Listen); err != nil {
+		return err
+	}
+	return checkListen("admin-listen", opt.AdminListen)
 }
 
 // checkListen refuses what isn't an address of this machine.
-func checkListen(address string) error {
+func checkListen(flag, address string) error {
 	if address == "" {
 		return nil
 	}
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
-		return usagef("--listen %q: want HOST:PORT", address)
+		return usagef("--%s %q: want HOST:PORT", flag, address)
 	}
 	if !loopback(host) {
-		return usagef("--listen %s: only on loopback, such as 127.0.0.1:8460: others could write rows and read positions", address)
+		return usagef("--%s %s: only on loopback, such as 127.0.0.1:8460: others could write rows and read positions", flag, address)
 	}
 	return nil
 }

@@ -39,7 +39,7 @@ type rig struct {
 	srv    *emulator.Server
 	opt    Options
 	socket string
-	port   string
+	ports  []string // URLs
 	log    logs
 
 	done chan error   // what Run returned
@@ -93,7 +93,7 @@ func (g *rig) start() {
 	go func() { done <- Run(ctx, g.opt) }()
 	select {
 	case addresses := <-ready:
-		g.socket, g.port = strings.TrimPrefix(addresses[0], "unix:"), addresses[1]
+		g.socket, g.ports = strings.TrimPrefix(addresses[0], "unix:"), addresses[1:]
 	case err := <-done:
 		require.FailNow(g.t, "it has ended", "%v", err)
 	}

@@ -14,27 +14,38 @@ import (
 // maxSocketPath is what the kernel takes.
 const maxSocketPath = 107
 
-// listeners are where requests come from.
-type listeners struct {
-	all  []net.Listener
+// door is a listener, and what there is behind it.
+type door struct {
+	net.Listener
+	service   bool // the whole service; otherwise only what reads
+	operators bool // operators' routes
+}
+
+// url is the address for people.
+func (d *door) url() string {
+	if d.Addr().Network() == "unix" {
+		return "unix:" + d.Addr().String()
+	}
+	return "http://" + d.Addr().String()
+}
+
+// doors are where requests come from.
+type doors struct {
+	all  []*door
 	lock *os.File // says that the socket is ours
 }
 
-func (l *listeners) addresses() (list []string) {
-	for _, one := range l.all {
-		if one.Addr().Network() == "unix" {
-			list = append(list, "unix:"+one.Addr().String())
-		} else {
-			list = append(list, "http://"+one.Addr().String())
-		}
+func (l *doors) addresses() (list []string) {
+	for _, d := range l.all {
+		list = append(list, d.url())
 	}
 	return list
 }
 
 // close closes the listeners, which the server may have done before, and gives up the socket.
-func (l *listeners) close() (err error) {
-	for _, one := range l.all {
-		if closed := one.Close(); !errors.Is(closed, net.ErrClosed) {
+func (l *doors) close() (err error) {
+	for _, d := range l.all {
+		if closed := d.Close(); !errors.Is(closed, net.ErrClosed) {
 			err = errors.Join(err, closed)
 		}
 	}
@@ -44,35 +55,46 @@ func (l *listeners) close() (err error) {
 	return err
 }
 
-// listen listens on a Unix socket and on a port of this machine; either may be "".
-func listen(socket, address string) (l *listeners, err error) {
-	l = &listeners{}
+// open listens where opt says: on the Unix socket, which has everything, on the port, and on that of the operators, who are
+// behind the port if they have none of their own.
+func open(opt *Options) (l *doors, err error) {
+	l = &doors{}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, l.close())
 		}
 	}()
-	if socket != "" {
-		if err := l.unix(socket); err != nil {
-			return l, fmt.Errorf("listen on %s: %w", socket, err)
+	if opt.Socket != "" {
+		if err := l.unix(opt.Socket); err != nil {
+			return l, fmt.Errorf("listen on %s: %w", opt.Socket, err)
 		}
 	}
-	if address != "" {
-		one, err := net.Listen("tcp", address)
-		if err != nil {
+	if opt.Listen != "" {
+		if err := l.tcp(opt.Listen, &door{service: true, operators: opt.AdminListen == ""}); err != nil {
 			return l, err
 		}
-		l.all = append(l.all, one)
-		if !one.Addr().(*net.TCPAddr).IP.IsLoopback() {
-			return l, fmt.Errorf("listen on %s: only on loopback: others could write rows and read positions", one.Addr())
-		}
+	}
+	if opt.AdminListen != "" {
+		return l, l.tcp(opt.AdminListen, &door{operators: true})
 	}
 	return l, nil
 }
 
+// tcp listens on a port of this machine.
+func (l *doors) tcp(address string, d *door) (err error) {
+	if d.Listener, err = net.Listen("tcp", address); err != nil {
+		return err
+	}
+	l.all = append(l.all, d)
+	if !d.Addr().(*net.TCPAddr).IP.IsLoopback() {
+		return fmt.Errorf("listen on %s: only on loopback: others could write rows and read positions", d.Addr())
+	}
+	return nil
+}
+
 // unix listens on a Unix socket. A socket is open to everybody between its making and a chmod: so it stands in a folder that
 // only its owner may enter.
-func (l *listeners) unix(path string) error {
+func (l *doors) unix(path string) error {
 	if len(path) > maxSocketPath {
 		return fmt.Errorf("the path of a socket has at most %d bytes", maxSocketPath)
 	}
@@ -100,7 +122,7 @@ func (l *listeners) unix(path string) error {
 	if err != nil {
 		return err
 	}
-	l.all = append(l.all, one)
+	l.all = append(l.all, &door{Listener: one, service: true, operators: true})
 	return os.Chmod(path, 0o600)
 }
 

@@ -22,8 +22,9 @@ type Options struct {
 	Ledger        string
 	ClientOptions []option.ClientOption // reach the service
 
-	Socket string // path of the Unix socket; "": none
-	Listen string // HOST:PORT, on loopback; "": none
+	Socket      string // path of the Unix socket; "": none
+	Listen      string // HOST:PORT, on loopback; "": none
+	AdminListen string // HOST:PORT, on loopback, for operators' routes; "": Listen has them
 
 	Ingest        ingest.Options
 	StreamAppends int // of one AppendStream that may be unanswered
@@ -87,23 +88,23 @@ func contact(ctx context.Context, led *ledger.Ledger, w *committed.Writer, timeo
 	return nil // it has answered; whether there is such a table is not the question
 }
 
-// serve has the listeners open while the sidecar works.
+// serve has the doors open while the sidecar works.
 func serve(ctx context.Context, led *ledger.Ledger, w *committed.Writer, opt Options) (err error) {
-	listeners, err := listen(opt.Socket, opt.Listen)
+	doors, err := open(&opt)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, listeners.close()) }()
+	defer func() { err = errors.Join(err, doors.close()) }()
 	opt.Ingest.Log = opt.Log
 	in, err := ingest.New(led, w, opt.Ingest)
 	if err != nil {
 		return err
 	}
 	s := newServer(in, opt)
-	failed := s.start(listeners)
-	opt.Log.Info("serving", "ledger", led.Path(), "addresses", listeners.addresses())
+	failed := s.start(doors)
+	opt.Log.Info("serving", "ledger", led.Path(), "addresses", doors.addresses())
 	if opt.Ready != nil {
-		opt.Ready(listeners.addresses())
+		opt.Ready(doors.addresses())
 	}
 	patience := opt.DrainTimeout
 	select {

@@ -34,7 +34,7 @@ const (
 type server struct {
 	in     *ingest.Ingest
 	opt    Options
-	http   *http.Server
+	https  []*http.Server  // one for each door
 	ctx    context.Context // of all requests; ends in stop
 	end    context.CancelFunc
 	served sync.WaitGroup
@@ -43,33 +43,52 @@ type server struct {
 func newServer(in *ingest.Ingest, opt Options) *server {
 	s := &server{in: in, opt: opt}
 	s.ctx, s.end = context.WithCancel(context.Background())
+	return s
+}
+
+// serverOf answers what comes by a door.
+func (s *server) serverOf(d *door) *http.Server {
 	protocols := &http.Protocols{}
 	protocols.SetHTTP1(true)
-	protocols.SetUnencryptedHTTP2(true) // gRPC's, on a socket without TLS
-	s.http = &http.Server{
-		Handler: s.handler(), Protocols: protocols,
+	protocols.SetUnencryptedHTTP2(true) // gRPC's, without TLS
+	return &http.Server{
+		Handler: s.handler(d), Protocols: protocols,
 		ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
 		HTTP2: &http.HTTP2Config{
 			MaxConcurrentStreams: maxStreams, MaxReceiveBufferPerConnection: connWindow, MaxReceiveBufferPerStream: streamWindow,
 			SendPingTimeout: pingTimeout, PingTimeout: pingTimeout, WriteByteTimeout: writeTimeout,
 		},
 		BaseContext: func(net.Listener) context.Context { return s.ctx },
-		ErrorLog:    slog.NewLogLogger(opt.Log.Handler(), slog.LevelDebug),
+		ErrorLog:    slog.NewLogLogger(s.opt.Log.Handler(), slog.LevelDebug),
 	}
-	return s
 }
 
-// handler is what all requests go through, on whatever listener.
-func (s *server) handler() http.Handler {
+// readers are the calls that change nothing.
+var readers = []string{
+	eowriterv1connect.WriterGetPartitionProcedure,
+	eowriterv1connect.WriterListPartitionsProcedure,
+	eowriterv1connect.WriterWatchPartitionsProcedure,
+}
+
+// handler is what all requests go through that come by a door.
+func (s *server) handler(d *door) http.Handler {
 	mux := http.NewServeMux()
 	path, rpc := eowriterv1connect.NewWriterHandler(&writer{in: s.in, window: s.opt.StreamAppends},
 		connect.WithReadMaxBytes(int(s.opt.Ingest.AppendBytes)*3/2+overhead))
-	mux.Handle(path, rpc)
-	s.admin(mux)
+	if d.service {
+		mux.Handle(path, rpc)
+	} else {
+		for _, call := range readers {
+			mux.Handle(call, rpc)
+		}
+	}
+	if d.operators {
+		s.admin(mux)
+	}
 	rows := &rowsHandler{in: s.in, maxBytes: s.opt.Ingest.AppendBytes}
 	route := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		// Not by mux: it takes names with slashes or dots in them for paths to be cleaned.
-		if strings.HasPrefix(r.URL.EscapedPath(), rowsPrefix) {
+		if d.service && strings.HasPrefix(r.URL.EscapedPath(), rowsPrefix) {
 			rows.ServeHTTP(w, r)
 			return
 		}
@@ -133,12 +152,14 @@ func (d *deadlined) Read(p []byte) (int, error) {
 
 func (d *deadlined) Close() error { return d.body.Close() }
 
-// start serves on the listeners. What goes wrong with one of them comes through the channel.
-func (s *server) start(l *listeners) <-chan error {
+// start serves at the doors. What goes wrong with one of them comes through the channel.
+func (s *server) start(l *doors) <-chan error {
 	failed := make(chan error, len(l.all))
-	for _, one := range l.all {
+	for _, d := range l.all {
+		one := s.serverOf(d)
+		s.https = append(s.https, one)
 		s.served.Go(func() {
-			if err := s.http.Serve(one); !errors.Is(err, http.ErrServerClosed) {
+			if err := one.Serve(d); !errors.Is(err, http.ErrServerClosed) {
 				failed <- err
 			}
 		})
@@ -151,8 +172,12 @@ func (s *server) stop() {
 	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
 	defer cancel()
 	s.end()
-	if err := s.http.Shutdown(ctx); err != nil {
-		_ = s.http.Close()
+	for _, one := range s.https {
+		s.served.Go(func() {
+			if err := one.Shutdown(ctx); err != nil {
+				_ = one.Close()
+			}
+		})
 	}
 	s.served.Wait()
 }
