@@ -74,6 +74,7 @@ func newRig(t testing.TB, change func(*Options)) *rig {
 	g.opt = Options{
 		Ledger: filepath.Join(g.dir, "l"), ClientOptions: srv.ClientOptions(),
 		Socket: filepath.Join(g.dir, "run", "s"), Listen: "127.0.0.1:0",
+		MaxConnections: 1000, MaxRequests: 2000,
 		Ingest: ingest.Defaults(), StreamAppends: 8, ContactTimeout: 10 * time.Second, DrainTimeout: 30 * time.Second,
 		Log: slog.New(slog.NewTextHandler(&g.log, nil)),
 	}

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/eowriter/eowriter/cmd/eowriter/internal/guard"
 	"github.com/eowriter/eowriter/cmd/eowriter/internal/ingest"
 	"github.com/eowriter/eowriter/committed"
 	"github.com/eowriter/eowriter/ledger"
@@ -22,9 +23,13 @@ type Options struct {
 	Ledger        string
 	ClientOptions []option.ClientOption // reach the service
 
-	Socket      string // path of the Unix socket; "": none
-	Listen      string // HOST:PORT, on loopback; "": none
-	AdminListen string // HOST:PORT, on loopback, for operators' routes; "": Listen has them
+	Socket      string       // path of the Unix socket; "": none
+	Listen      string       // HOST:PORT; "": none
+	AdminListen string       // HOST:PORT for operators' routes; "": Listen has them
+	Guard       *guard.Guard // asks who comes by a port; what isn't on loopback needs a strict one
+
+	MaxConnections int // of each listener
+	MaxRequests    int // of each listener, at the same time
 
 	Ingest        ingest.Options
 	StreamAppends int // of one AppendStream that may be unanswered
