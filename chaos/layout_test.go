@@ -35,6 +35,7 @@ var mayImport = map[string][]string{
 	"chaos/workload":  {"chaos", "chaos/emulator", "committed", "ledger", "retry"},
 	"chaos/scenario":  {"chaos", "chaos/emulator", "chaos/netfault", "chaos/workload", "committed", "ledger"},
 	"chaos/seeds":     {"chaos", "chaos/emulator", "chaos/workload", "committed", "ledger", "retry"},
+	"docs/producers":  {"cmd/eowriter/api/eowriter/v1", "cmd/eowriter/api/eowriter/v1/eowriterv1connect"},
 	"testdata":        {},
 }
 

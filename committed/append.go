@@ -37,6 +37,17 @@ type Batch struct {
 	// of the last batch that has landed and writes them with every commit of the partition, so they should
 	// take a few KiB.
 	Parts []ledger.Part
+
+	// Follower, if there is one, is told of the batch's own steps.
+	Follower Follower
+}
+
+// Follower is told of the steps of one batch. It is called as Events are.
+type Follower interface {
+	// Step is called when B1, B2, B5 and B6 are done, and when B3 and B7 begin: answer and caller
+	// don't wait for their ends. B3 and B5 come as often as the batch is sent and answered; of the
+	// end of a connection only the append hears that it is judged by.
+	Step(s Step)
 }
 
 // Append accepts a batch (B1). It waits for room in the window, which is all that
@@ -59,7 +70,7 @@ func (p *Partition) Append(ctx context.Context, b Batch) (*Result, error) {
 		Before: b.After, After: b.Position, Parts: b.Parts, Dead: b.Dead,
 		Schema: schema.fingerprint, Encoder: p.cfg.Encoder,
 	}
-	room := max(1, size+deadSize(b.Dead))
+	room := size + deadSize(b.Dead)
 	if err := p.reserve(ctx, room); err != nil {
 		return nil, err
 	}
@@ -74,7 +85,7 @@ func (p *Partition) Append(ctx context.Context, b Batch) (*Result, error) {
 			return nil, fmt.Errorf("store a batch of partition %q of %s: %w", p.key.Name, p.key.Table, err)
 		}
 	}
-	r, err := p.offer(in, rows, room)
+	r, err := p.offer(in, b.Follower, rows, room)
 	if err != nil {
 		rows.Free()
 		p.giveBack(room)
@@ -164,7 +175,7 @@ func (p *Partition) wakeRoom() {
 }
 
 // offer gives the batch, which has taken room in the window, to the machine, in the order of the calls.
-func (p *Partition) offer(in ledger.Intent, rows block, room int64) (*Result, error) {
+func (p *Partition) offer(in ledger.Intent, follower Follower, rows block, room int64) (*Result, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.machine.Stopped() && p.err == nil {
@@ -186,9 +197,10 @@ func (p *Partition) offer(in ledger.Intent, rows block, room int64) (*Result, er
 			return nil, fmt.Errorf("append to partition %q of %s: %w: it would have %d, at most %d", p.key.Name, p.key.Table, ErrTooManyDead, dead, p.cfg.MaxDead)
 		}
 	}
-	r := &Result{p: p, rows: rows, bytes: room}
+	r := &Result{p: p, follower: follower, rows: rows, bytes: room}
 	p.results[p.machine.NextBatch()] = r
 	p.did(B1)
+	r.tell(B1)
 	p.step(recovery.Event{Kind: recovery.Offered, Intent: in})
 	return r, nil
 }

@@ -17,7 +17,7 @@ type Options struct {
 	ClientOptions []option.ClientOption
 	Events        Events
 
-	WindowRequests  int   // open batches of a partition; default 256: a slow disk should not be waited for
+	WindowRequests  int   // open batches of a partition, those of earlier runs too; default 256: a slow disk should not be waited for
 	WindowBytes     int64 // their bytes; default 32 MiB; one batch always fits
 	MaxRequestBytes int64 // rows, descriptor and names of one append; default 9.5 MiB: some projects have 10 MiB, others 20
 
@@ -68,6 +68,11 @@ type Events struct {
 	// Landed is called for every batch that was acknowledged, also those of an
 	// earlier run. Ack.Duplicate tells that an ambiguous answer was settled.
 	Landed func(key ledger.Key, ack Ack)
+	// Connected is called when a connection to the partition's stream may be used.
+	Connected func(key ledger.Key)
+	// Answered is called when an answer has been judged (B5), or a connection has ended.
+	// Nothing is told of a connection that was given up before.
+	Answered func(key ledger.Key, a Answered)
 	// Waiting is called before the partition waits to try again, with what it waits for.
 	Waiting func(key ledger.Key, kind recovery.WaitKind, attempt int, delay time.Duration)
 	// Sealed is called when a stream is to be replaced, durably (R2), or its partition is finished (F1).
@@ -78,6 +83,14 @@ type Events struct {
 	// derived from, or that can't be asked for while the partition waits for it. The
 	// partition goes on with the one before.
 	SchemaUnusable func(key ledger.Key, err error)
+}
+
+// Answered is what came back, and what it was judged to mean.
+type Answered struct {
+	Class   retry.Class
+	Verdict recovery.Verdict // 0: it was about nothing that awaited an answer
+	Append  bool             // it was about an append, not about a probe or the connection alone
+	Broken  bool             // the connection has ended
 }
 
 // StepEvent is a moment in the life of a batch, a stream or a partition.

@@ -11,56 +11,6 @@ import (
 	"github.com/eowriter/eowriter/retry"
 )
 
-// PartitionConfig names a partition and says how its rows are made.
-type PartitionConfig struct {
-	Table string // projects/P/datasets/D/tables/T
-	Name  string // 1 to 200 bytes of UTF-8 without control characters
-
-	Schema  *Schema // at the time of opening; see Partition.Schema
-	Encoder uint32  // version of the encoder that makes the rows; batches that an older one made and that have not landed are encoded anew
-
-	// Replay returns again the rows of a batch that was bound in an earlier run and
-	// has not landed. nil: the partition is frozen, the ledger keeps the rows.
-	Replay func(ctx context.Context, r Range) (Replayed, error)
-
-	// DefaultValues: a column that a row leaves out gets its default value expression, not
-	// NULL (case 64). A REQUIRED one that has such a default may then be left out, see
-	// rows.DefaultValues.
-	DefaultValues bool
-
-	// MaxDead is how many dead letters the partition may have, over all runs: rows that
-	// the encoder (Batch.Dead) or the service refused, which the ledger keeps until they
-	// are delivered (Ledger.Letters, Ledger.Deliver). 0: a row that the service refuses
-	// stops the partition with ErrRefused.
-	MaxDead int64
-}
-
-// Range asks a source for exactly the rows between two positions.
-type Range struct {
-	Before, After []byte
-	Rows          int64 // as many as were bound; -1: as many as the encoder makes of them now
-
-	// Letters says that rows of the batch are to become dead letters. The source is then asked for all
-	// that it has: Originals, and in Dead what its encoder refuses, however many that are.
-	Letters bool
-
-	// Schema is the writer schema to encode them with. Its Table is nil if it is
-	// one of an earlier run that the table does not have any more.
-	Schema *Schema
-}
-
-// Replayed are rows that a source gave again.
-type Replayed struct {
-	Rows   [][]byte
-	Digest ledger.Digest // as in Batch
-
-	// Dead are the input rows that the encoder refuses, as in Batch.
-	Dead []ledger.Dead
-
-	// Originals, if not nil, has each of Rows as the source has it, for dead letters.
-	Originals [][]byte
-}
-
 // Partition is an ordered sequence of batches into one table, each landing exactly
 // once. Safe for concurrent use; the order of the calls of Append is the order of
 // the rows.
@@ -122,15 +72,18 @@ func (p *Partition) Found() []ledger.Intent { return p.found }
 // stored, and land.
 func (p *Partition) Recovered() []*Result { return p.recovered }
 
-// recover makes the results of the batches that are open in the ledger; p.mu is held.
+// recover makes the results of the batches that are open in the ledger. They take room in the window like new
+// ones: else each run of a program that dies before they have landed could add a window to them. p.mu is held.
 func (p *Partition) recover(open []ledger.Intent) {
 	for i := range open {
-		if i > 0 && open[i].From > 0 {
-			continue // a part of the same batch
+		if i == 0 || open[i].From == 0 { // else a part of the same batch
+			p.recovered = append(p.recovered, &Result{p: p, isStored: true})
+			p.results[uint64(len(p.recovered))] = p.recovered[len(p.recovered)-1] // the machine counts from 1
+			p.taken++
 		}
-		r := &Result{p: p, isStored: true}
-		p.recovered = append(p.recovered, r)
-		p.results[uint64(len(p.recovered))] = r // the machine counts from 1
+		room := open[i].Bytes + deadSize(open[i].Dead)
+		p.recovered[len(p.recovered)-1].bytes += room
+		p.bytes += room
 	}
 }
 
@@ -139,6 +92,25 @@ func (p *Partition) InFlight() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.machine.InFlight()
+}
+
+// Progress returns how far the open intents have come, by their numbers: B2, and to be sent (again), B3, and in flight, or
+// B5, and landed.
+func (p *Partition) Progress() map[uint64]Step {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	all := map[uint64]Step{}
+	p.machine.Open(func(number uint64, flying, landed bool) {
+		switch {
+		case landed:
+			all[number] = B5
+		case flying:
+			all[number] = B3
+		default:
+			all[number] = B2
+		}
+	})
+	return all
 }
 
 // Stopped is closed when the partition has stopped; Err says why.

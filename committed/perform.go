@@ -124,14 +124,14 @@ func (p *Partition) wrote(s Step, e recovery.Event, err error) {
 func (p *Partition) landed(a recovery.Action) {
 	p.began(B7)
 	r := p.results[a.Batch]
+	r.tell(B6)
+	r.tell(B7)
 	delete(p.results, a.Batch)
 	if !r.isResolved {
 		r.resolve(a.Ack, nil)
 	}
-	if r.bytes > 0 {
-		p.taken--
-		p.bytes -= r.bytes
-	}
+	p.taken--
+	p.bytes -= r.bytes
 	p.wakeRoom()
 	if landed := p.w.opt.Events.Landed; landed != nil {
 		landed(p.key, a.Ack)

@@ -13,7 +13,9 @@ type Ack = recovery.Ack
 type Result struct {
 	p     *Partition
 	rows  block // nil once resolved, and of an earlier run until they are needed; guarded by p.mu
-	bytes int64 // taken of the window; 0: of an earlier run
+	bytes int64 // taken of the window
+
+	follower Follower // or nil
 
 	// Guarded by p.mu. The channels are made when somebody waits.
 	isStored   bool
@@ -73,9 +75,17 @@ func (r *Result) channel(c *chan struct{}, happened *bool) <-chan struct{} {
 // stored notes B2; p.mu is held.
 func (r *Result) stored() {
 	r.isStored = true
+	r.tell(B2)
 	if r.storedC != nil {
 		close(r.storedC)
 		r.storedC = nil
+	}
+}
+
+// tell tells who follows the batch of a step; p.mu is held.
+func (r *Result) tell(s Step) {
+	if r.follower != nil {
+		r.follower.Step(s)
 	}
 }
 

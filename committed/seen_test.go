@@ -30,6 +30,7 @@ type sights struct {
 // listen returns events that note everything, and then call next.
 func (s *seen) listen(next committed.Events) committed.Events {
 	return committed.Events{
+		Connected: next.Connected, Answered: next.Answered,
 		Step: func(e committed.StepEvent) {
 			s.mu.Lock()
 			switch {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/eowriter/eowriter/chaos/emulator"
 	"github.com/eowriter/eowriter/committed"
@@ -174,6 +175,37 @@ func TestWindowOfBytes(t *testing.T) {
 	b.requireRows(500)
 }
 
+// If it fails, each run of a program that dies before anything has landed adds a window to what is open: the ledger grows
+// as long as the service hangs.
+func TestWindowOverRuns(t *testing.T) {
+	for _, opt := range []committed.Options{{WindowRequests: 4}, {WindowBytes: 160}} {
+		b, resume := stalled(t, opt)
+		for _, frozen := range []bool{true, false} {
+			for range 5 {
+				p := b.partition(fmt.Sprint(frozen), frozen)
+				for n := at(p.Position()); ; n += 10 {
+					if r, err := p.Append(ended(), batch(n, n+10)); err != nil {
+						require.ErrorIs(t, err, context.Canceled)
+						break
+					} else {
+						require.NoError(t, r.Stored(b.ctx()))
+					}
+				}
+				require.EqualValues(t, 40, b.bound(p))
+				b.reopen()
+			}
+		}
+		resume()
+		for _, frozen := range []bool{true, false} {
+			p := b.partition(fmt.Sprint(frozen), frozen)
+			require.Len(t, p.Recovered(), 4)
+			b.requireLanded(b.append(p, 4, 45)) // there is room again
+			require.EqualValues(t, 450, b.bound(p))
+		}
+		b.requireSound()
+	}
+}
+
 // If it fails, concurrent callers tear batches apart or lose some; the order of the
 // rows must be the order of the calls, which is the order of the offsets.
 func TestConcurrentCallers(t *testing.T) {
@@ -237,4 +269,23 @@ func TestConcurrentCallersWithPositions(t *testing.T) {
 	require.NoError(t, p.Drain(b.ctx()))
 	b.requireRows(int64(len(b.ids())))
 	require.GreaterOrEqual(t, len(b.ids()), 500)
+}
+
+// If it fails, an operator takes batches that wait to be sent for batches that are on their way, or the other way round.
+func TestProgress(t *testing.T) {
+	b, resume := stalled(t, committed.Options{})
+	p := b.partition("p", true)
+	require.Empty(t, p.Progress())
+	b.append(p, 0, 3)
+	require.Eventually(t, func() bool { return p.InFlight() == 3 }, time.Minute, time.Millisecond)
+	progress := p.Progress()
+	_, open, err := b.led.Partition(p.Key())
+	require.NoError(t, err)
+	require.Len(t, open, 3)
+	for _, in := range open {
+		require.Equal(t, committed.B3, progress[in.Number])
+	}
+	resume()
+	require.NoError(t, p.Drain(b.ctx()))
+	require.Empty(t, p.Progress())
 }

@@ -10,7 +10,6 @@ import (
 	"github.com/eowriter/eowriter/ledger"
 	"github.com/eowriter/eowriter/recovery"
 	"github.com/eowriter/eowriter/retry"
-	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/metadata"
 )
 
@@ -58,6 +57,7 @@ func (p *Partition) call(a recovery.Action) (recovery.Event, bool) {
 // send hands an append to the client (B3). Its answer comes through the wire.
 func (p *Partition) send(a recovery.Action) (recovery.Event, bool) {
 	p.began(B3)
+	p.results[a.Batch].tell(B3)
 	if sent := p.w.opt.Events.Sent; sent != nil {
 		sent(p.key, a.Intent, a.Again)
 	}
@@ -110,65 +110,6 @@ func (p *Partition) flying() *connection {
 	return p.conn
 }
 
-// rows returns a reference to the rows of the batch to send, or nil if they are of an
-// earlier run and not here yet. p.mu is held.
-func (p *Partition) rows(a recovery.Action) block {
-	r := p.results[a.Batch]
-	if r.rows == nil {
-		return nil
-	}
-	r.rows.Ref()
-	return r.rows
-}
-
-// again gets the rows of a whole batch of an earlier run, from the ledger or the
-// source, and keeps them until it has landed. Rows of a source are believed only if
-// they are those that were bound: their digest is checked before anything is sent.
-func (p *Partition) again(a recovery.Action) (block, error) {
-	rows, err := p.fetch(a.Intent)
-	if err != nil {
-		return nil, fmt.Errorf("get the batch at offset %d again: %w", a.Intent.Start, err)
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if r := p.results[a.Batch]; !r.isResolved {
-		rows.Ref()
-		r.keep(rows)
-	}
-	return rows, nil
-}
-
-func (p *Partition) fetch(in ledger.Intent) (block, error) {
-	if p.cfg.Replay == nil {
-		content, err := p.w.led.Frozen(in.Payload)
-		return mem.SliceBuffer(content), err
-	}
-	s, err := p.writerSchema(in.Schema)
-	if err != nil {
-		return nil, err
-	}
-	rows, _, err := p.replay(in, Range{Rows: in.Whole(), Schema: s})
-	return rows, err
-}
-
-// replay asks the source for a batch of a replayable partition again, as r says.
-func (p *Partition) replay(in ledger.Intent, r Range) (block, Replayed, error) {
-	r.Before, r.After = in.Before, in.After
-	got, err := p.cfg.Replay(p.ctx, r)
-	if err != nil {
-		return nil, got, err
-	}
-	rows, digest := newBlock(got.Rows, blockSize(got.Rows)), got.Digest
-	if digest == (ledger.Digest{}) {
-		digest = digestOf(rows)
-	}
-	if digest != in.Digest || r.Rows >= 0 && int64(len(got.Rows)) != r.Rows {
-		rows.Free()
-		return nil, got, fmt.Errorf("%w: %d rows with digest %x, bound are %d with %x", ErrChanged, len(got.Rows), digest, in.Whole(), in.Digest)
-	}
-	return rows, got, nil
-}
-
 // connect opens a connection in place of the one before. It waits for its turn if
 // there are too many.
 func (p *Partition) connect(a recovery.Action) recovery.Event {
@@ -192,6 +133,9 @@ func (p *Partition) connect(a recovery.Action) recovery.Event {
 		p.disconnect() // not wanted any more
 	} else {
 		p.watch(c)
+		if connected := p.w.opt.Events.Connected; connected != nil {
+			connected(p.key)
+		}
 	}
 	return recovery.Event{Kind: recovery.Connected, Conn: a.Conn}
 }
@@ -251,8 +195,18 @@ func (p *Partition) judge(e recovery.Event) {
 		p.conn.progress = p.touched
 	}
 	p.began(B5)
+	current, batch := !p.closed && e.Conn == p.machine.Connection(), p.machine.Awaited()
 	p.step(e)
 	p.did(B5)
+	if !current {
+		return
+	}
+	if r := p.results[batch]; r != nil {
+		r.tell(B5)
+	}
+	if answered := p.w.opt.Events.Answered; answered != nil {
+		answered(p.key, Answered{Class: e.Answer.Class, Verdict: p.machine.Verdict(), Append: batch != 0, Broken: e.Kind == recovery.Broken})
+	}
 }
 
 // watch looks after a connection now and then: one that has not answered for too

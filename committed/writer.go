@@ -147,6 +147,7 @@ func (p *Partition) start() error {
 		if err := p.putSchema(p.cfg.Schema); err != nil {
 			return err
 		}
+		part.Last = nil // the machine has no use for it, and it may be large
 		e.Partition, e.Intents = &part, intents
 		e.Suspicious = part.Owner != p.w.led.Identity()
 		e.OwnSeal = part.Seal != nil && part.Seal.Owner == p.w.led.Identity()

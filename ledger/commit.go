@@ -122,8 +122,10 @@ func (c *committer) run() {
 		if group == nil {
 			return
 		}
+		c.ledger.began.Store(time.Now().UnixNano())
 		c.commit(group)
 		c.finished <- group
+		c.ledger.began.Store(0)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.etcd.io/bbolt"
@@ -80,4 +81,22 @@ func TestCommittedPanics(t *testing.T) {
 	w := &schemaWrite{descriptor: []byte("d"), fingerprint: FingerprintOf([]byte("d"))}
 	require.PanicsWithValue(t, "theirs", func() { c.commit([]pending{{write: w}}) })
 	require.NoError(t, l.Err())
+}
+
+// If it fails, nobody can tell a disk that hangs from one that has nothing to do.
+func TestCommitting(t *testing.T) {
+	held, begun := make(chan struct{}), make(chan struct{})
+	l := mustOpen(t, newPath(t), &Options{hooks: hooks{commit: func(step func() error) error {
+		close(begun)
+		<-held
+		return step()
+	}}})
+	require.Zero(t, l.Committing())
+	before, done := time.Now(), make(chan error, 1)
+	go func() { _, err := openEpoch(l, opening("a", Replayable)); done <- err }()
+	<-begun
+	require.WithinRange(t, l.Committing(), before, time.Now())
+	close(held)
+	require.NoError(t, <-done)
+	require.Eventually(t, func() bool { return l.Committing().IsZero() }, time.Minute, time.Millisecond)
 }

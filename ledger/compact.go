@@ -27,17 +27,28 @@ func diskBytes(info os.FileInfo) int64 {
 	return info.Size()
 }
 
-// Size returns the room that the ledger takes. Used is as it was when the ledger was opened.
+// Size returns the room that the ledger takes.
 func (l *Ledger) Size() (Size, error) {
 	info, err := l.file.Stat()
 	if err != nil {
 		return Size{}, fmt.Errorf("ledger %s: %w", l.path, err)
 	}
 	s := Size{File: diskBytes(info), Used: l.used}
+	if !l.readOnly { // it has changed since
+		if err := l.view(func(tx *bbolt.Tx) error { s.Used = usedBytes(tx); return nil }); err != nil {
+			return Size{}, err
+		}
+	}
 	if s.Segments, s.FreeSegments, err = l.segments.sizes(); err != nil {
 		return Size{}, fmt.Errorf("ledger %s: %w", l.path, err)
 	}
 	return s, nil
+}
+
+// usedBytes is what the pages take that hold something.
+func usedBytes(tx *bbolt.Tx) int64 {
+	free := tx.DB().Stats()
+	return tx.Size() - int64((free.FreePageN+free.PendingPageN)*tx.DB().Info().PageSize)
 }
 
 // Compact makes the ledger at path as small as what it holds: bbolt's files never shrink by
@@ -54,7 +65,7 @@ func (l *Ledger) Size() (Size, error) {
 //	C5 the companion file has the copy's incarnation
 //	C6 segments that no open batch needs are removed
 //
-// Up to C4 the old file is the ledger, and the copy a file that can be removed (L.new-*). From C4 on the copy
+// Up to C4 the old file is the ledger, and the copy a file that the next Open removes (L.new-*). From C4 on the copy
 // is. It is locked until C6, so that nobody opens it before, and freezes rows in a segment that is about to be
 // removed. From C5 on the companion file doesn't fit the old file any more: whoever brings that back, by whatever
 // name, has a suspicious ledger, which takes over nothing that was written since.

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 )
 
 // compactAndDie kills this process at a step of a compaction.
@@ -100,6 +101,23 @@ func TestCompact(t *testing.T) {
 	requireCompacted(t, path, want)
 }
 
+// If it fails, whoever watches a ledger that is open is told a wrong size: a writer and a reader must see the same.
+func TestSizeWhileOpen(t *testing.T) {
+	path, _ := wasteful(t)
+	l := mustOpen(t, path, small)
+	p := mustOpenEpoch(t, l, "more", Replayable)
+	for i := range int64(50) {
+		require.NoError(t, bind(l, p.ID, 1, batch(i, i, 1)))
+	}
+	live, err := l.Size()
+	require.NoError(t, err)
+	require.NoError(t, l.Close())
+	closed, err := sizeOf(path)
+	require.NoError(t, err)
+	require.InDelta(t, closed.Used, live.Used, 64<<10)
+	require.Less(t, live.Used, live.File/2)
+}
+
 // requireCompacted opens a ledger and sees that all is there, in its place, and can be used.
 func requireCompacted(t *testing.T, path string, want map[string]Partition) {
 	t.Helper()
@@ -119,9 +137,7 @@ func requireCompacted(t *testing.T, path string, want map[string]Partition) {
 	require.NoError(t, l.Close())
 	left, err := filepath.Glob(path + ".new-*")
 	require.NoError(t, err)
-	for _, name := range left {
-		require.NoError(t, os.Remove(name))
-	}
+	require.Empty(t, left, "a copy that a killed compaction was making")
 }
 
 // If it fails, a crash while a ledger is compacted loses it, or leaves two files that both pass for
@@ -186,6 +202,45 @@ func requireSuspicious(t *testing.T, name string) {
 	}
 	require.NoError(t, l.Close())
 	require.NoError(t, os.Remove(companionPath(name)))
+}
+
+// If it fails, an opening takes a file from under a process that is making it, removes one that isn't the ledger's, or leaves
+// those of the dead for ever.
+func TestDeadFilesAreRemoved(t *testing.T) {
+	path := newPath(t)
+	require.NoError(t, mustOpen(t, path, small).Close())
+	beside := func(name string) *os.File {
+		f, err := os.OpenFile(path+name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+		require.NoError(t, err)
+		_, err = f.WriteString("not a ledger yet")
+		require.NoError(t, err)
+		return f
+	}
+	require.NoError(t, beside(".new-1").Close())
+	require.NoError(t, os.Link(path, path+".new-2")) // by a create that died before it removed this name
+	stay := []string{".new-3", ".new-4", ".new-x", ".new-", ".new-5x", "x.new-6"}
+	living := beside(".new-3")
+	defer living.Close()
+	require.NoError(t, unix.Flock(int(living.Fd()), unix.LOCK_EX))
+	for _, name := range stay[1:] {
+		require.NoError(t, beside(name).Close())
+	}
+	require.NoError(t, os.Truncate(path+".new-4", 0)) // not locked yet, perhaps
+	require.NoError(t, os.Mkdir(path+".new-7", 0o700))
+	require.NoError(t, os.Symlink(path, path+".new-8"))
+	r, err := OpenReadOnly(path)
+	require.NoError(t, err)
+	require.FileExists(t, path+".new-1", "a reader changes nothing")
+	require.NoError(t, r.Close())
+
+	require.NoError(t, mustOpen(t, path, small).Close())
+	require.NoFileExists(t, path+".new-1")
+	require.NoFileExists(t, path+".new-2")
+	for _, name := range append(stay, ".new-8") {
+		require.FileExists(t, path+name)
+	}
+	require.DirExists(t, path+".new-7")
+	require.NoError(t, mustOpen(t, path, small).Close(), "it is there still")
 }
 
 // If it fails, a writer that waits for the ledger gets it while it is being compacted, and freezes rows in a

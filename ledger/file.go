@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -26,9 +27,8 @@ func boltOptions(f *os.File, readOnly bool) *bbolt.Options {
 		NoFreelistSync:  true,
 		FreelistType:    bbolt.FreelistMapType,
 		InitialMmapSize: 64 << 20,
-		MaxSize:         maxFile,
+		MaxSize:         MaxFile,
 		ReadOnly:        readOnly,
-		NoStatistics:    true,
 		OpenFile:        func(string, int, os.FileMode) (*os.File, error) { return f, nil },
 	}
 }
@@ -142,7 +142,7 @@ func checkMode(path string, info os.FileInfo, want os.FileMode) error {
 
 // create makes an empty ledger and gives it its name only when it is whole and on
 // disk: bbolt faults on a file whose making was interrupted. A crash leaves a file
-// path.new-* that can be removed. The name is given by linking, which fails where
+// path.new-*, for removeDead. The name is given by linking, which fails where
 // renaming would replace a ledger that another process made meanwhile.
 func create(path string) error {
 	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".new-*") // mode 0600
@@ -160,13 +160,48 @@ func create(path string) error {
 		// Once more, so that both of bbolt's meta pages describe a whole ledger.
 		err = db.Update(func(*bbolt.Tx) error { return nil })
 	}
+	if err == nil { // still locked, so that nobody takes the file for a dead one's
+		if err = os.Link(f.Name(), path); errors.Is(err, os.ErrExist) {
+			err = nil
+		}
+	}
 	if err = errors.Join(err, db.Close()); err != nil {
 		return err
 	}
-	if err := os.Link(f.Name(), path); err != nil && !errors.Is(err, os.ErrExist) {
-		return err
-	}
 	return syncFolder(filepath.Dir(path))
+}
+
+// removeDead removes what processes that were killed left beside the ledger: files that create or Compact was making.
+// The caller has the ledger locked, so nobody compacts it. But somebody may be making a ledger, not knowing yet that there
+// is one: it has its file locked from before there is something in it. What can't be removed stays.
+func removeDead(path string, ledger os.FileInfo) {
+	dir, prefix := filepath.Dir(path), filepath.Base(path)+".new-"
+	names, err := os.ReadDir(dir)
+	if err != nil {
+		return
+	}
+	for _, e := range names {
+		number, found := strings.CutPrefix(e.Name(), prefix)
+		if found && number != "" && strings.Trim(number, "0123456789") == "" && e.Type().IsRegular() {
+			removeIfDead(filepath.Join(dir, e.Name()), ledger)
+		}
+	}
+}
+
+func removeIfDead(name string, ledger os.FileInfo) {
+	f, err := os.OpenFile(name, os.O_RDWR|noFollow, 0)
+	if err != nil {
+		return
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil || info.Size() == 0 {
+		return
+	}
+	// A second name of the ledger itself, which create didn't live to remove, or a file that nobody has locked.
+	if os.SameFile(info, ledger) || unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) == nil {
+		_ = os.Remove(name)
+	}
 }
 
 // fill writes what an empty ledger holds.

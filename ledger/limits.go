@@ -8,9 +8,10 @@ import (
 
 // Limits that callers keep to themselves: a write beyond them is refused.
 const (
-	MaxReason   = 4 << 10 // bytes of Rejected.Message and Dead.Reason
-	MaxRejected = 100_000 // rows named in a seal
-	MaxSkip     = 200     // bytes of Intent.Skip: each of the batch's letters repeats it
+	MaxReason   = 4 << 10   // bytes of Rejected.Message and Dead.Reason
+	MaxRejected = 100_000   // rows named in a seal
+	MaxSkip     = 200       // bytes of Intent.Skip: each of the batch's letters repeats it
+	MaxFile     = 2<<30 - 1 // bytes of the ledger's file: a commit that needs more fails, and the ledger with it
 )
 
 // Limits on what one record may hold. A write beyond them is refused.
@@ -25,7 +26,6 @@ const (
 	maxContent    = 32 << 20 // bytes of Dead.Content
 	maxDescriptor = 8 << 20  // bytes; AppendRows carries it, and ends at 10 MiB
 	maxOffset     = 1 << 62  // where the probe appends: real rows stay below
-	maxFile       = 2<<30 - 1
 )
 
 // badKey says what is wrong with a key, or nothing.

@@ -111,6 +111,30 @@ func (l *Ledger) Partitions() (all []Partition, err error) {
 	return all, err
 }
 
+// History returns the streams of a partition that are not used any more, ordered by
+// epoch: the newest, at most limit, and how many there are.
+func (l *Ledger) History(id ID, limit int) (newest []Retired, all int, err error) {
+	err = l.view(func(tx *bbolt.Tx) error {
+		b := tx.Bucket(retiredBucket)
+		if b == nil {
+			return damaged("bucket %s is missing", retiredBucket)
+		}
+		from := makeNumbers(id, 0)
+		c := b.Cursor()
+		for key, value := c.Seek(from[:]); key != nil && bytes.HasPrefix(key, from[:4]); key, value = c.Next() {
+			_, r, err := parseRetired(key, value)
+			if err != nil {
+				return fmt.Errorf("ledger %s: retired stream %x: %w", l.path, key, err)
+			}
+			newest = append(newest, r)
+		}
+		all = len(newest)
+		newest = newest[max(0, all-limit):]
+		return nil
+	})
+	return newest, all, err
+}
+
 // Retired returns the streams that are not used any more, ordered by partition ID
 // and epoch.
 func (l *Ledger) Retired() (all []Retired, err error) {

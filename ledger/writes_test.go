@@ -95,9 +95,17 @@ func TestLifeOfAPartition(t *testing.T) {
 		{Key: p.Key, Epoch: 2, Stream: "streams/a/2", Rows: -1, Reason: Expired},
 		{Key: p.Key, Epoch: 3, Stream: "streams/a/3", Rows: 0, Reason: Finished},
 	}, brief)
+	newest, all, err := l.History(p.ID, 2)
+	require.NoError(t, err)
+	require.Equal(t, retired[1:], newest)
+	require.Equal(t, 3, all)
 
 	again := mustOpenEpoch(t, l, "a", Replayable)
 	require.NotEqual(t, p.ID, again.ID, "an ID is never used again")
+	newest, all, err = l.History(again.ID, 2)
+	require.NoError(t, err)
+	require.Empty(t, newest)
+	require.Zero(t, all)
 	requireSound(t, l)
 }
 

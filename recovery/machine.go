@@ -61,6 +61,7 @@ type Machine struct {
 	holding WaitKind // nothing is sent until what is in flight is answered and the wait is over
 	waiting bool     // the Wait of holding was asked for
 	tries   [Propagation + 1]int
+	verdict Verdict // of the answer that the last event brought; 0: it brought none that counts
 
 	cause *Cause // of a Stop that waits for the ledger's last answer, which is the halt's if it is marked
 }
@@ -132,6 +133,26 @@ func (m *Machine) Connection() uint64 { return m.connID }
 // InFlight returns how many requests await an answer.
 func (m *Machine) InFlight() int { return m.flight.len() }
 
+// Awaited returns the number of the batch whose append is the next to be answered, or 0: the probe is, or nothing.
+func (m *Machine) Awaited() uint64 {
+	if m.flight.len() == 0 || *m.flight.at(0) == probeOrdinal {
+		return 0
+	}
+	return m.window.at(*m.flight.at(0)).batch
+}
+
+// Verdict returns what the answer that the last event brought was judged to mean; 0: it brought none, or none of the
+// present connection.
+func (m *Machine) Verdict() Verdict { return m.verdict }
+
+// Open tells of the open intents, oldest first: number, whether it is in flight, and whether it is known to have landed.
+func (m *Machine) Open(tell func(number uint64, flying, landed bool)) {
+	for i := range m.window.items.len() {
+		it := m.window.items.at(i)
+		tell(it.Number, it.flying, it.landed)
+	}
+}
+
 // Empty says that nothing is open: no intent, no batch waiting for one.
 func (m *Machine) Empty() bool { return m.window.items.len() == 0 && m.offered.len() == 0 }
 
@@ -148,7 +169,7 @@ func (m *Machine) String() string {
 // in order. The slice is valid until the next call.
 func (m *Machine) Step(e Event) []Action {
 	clear(m.out)
-	m.out = m.out[:0]
+	m.out, m.verdict = m.out[:0], 0
 	switch e.Kind {
 	case Opened, Bound, Acknowledged, Sealed, Settled, Halted, Forgotten, Failed:
 		// Counts also after a stop: what became durable is told to the callers.
@@ -249,79 +270,6 @@ func (m *Machine) start(e Event) {
 	}
 }
 
-// bind gives the offered batches their offsets and asks for their intents (B2).
-func (m *Machine) bind() {
-	for m.offered.len() > 0 {
-		it := m.offered.pop()
-		it.Start, it.Number = m.part.Next, m.intents
-		m.part.Next = it.End()
-		m.intents++
-		m.window.push(it)
-		m.write(Action{Kind: Bind, Batch: it.batch, Intent: it.Intent})
-	}
-}
-
-// written handles the ledger's answers to writes.
-func (m *Machine) written(e Event) {
-	switch e.Kind {
-	case Opened:
-		m.adopt(e)
-	case Bound:
-		m.do(Action{Kind: Stored, Batch: m.window.at(m.window.bound).batch})
-		m.window.bind()
-	case Acknowledged:
-		m.resolve(m.acking)
-		m.acking = 0
-	case Sealed:
-		m.part.Seal = &m.rotation.seal
-		m.phase = phaseFinalizing
-	case Settled:
-		m.settled(e)
-	case Forgotten:
-		m.stop(Done, m.part.Acked, "retired", nil)
-	case Halted: // the Stop that waits for it comes now
-	case Failed:
-		m.stop(Unknown, m.part.Acked, "the ledger did not take a write", &retry.Answer{Err: e.Err})
-	}
-}
-
-// adopt takes the stream that the ledger just recorded as this partition's (O2, R4).
-func (m *Machine) adopt(e Event) {
-	if m.phase == phaseStopped {
-		return
-	}
-	m.part, m.suspicious = *e.Partition, e.Suspicious
-	m.rotation, m.ownSeal, m.probed, m.aged = nil, false, false, false
-	m.phase = phaseProbing
-}
-
-// resolve lets the items below an ordinal leave the window: their acknowledgement
-// is durable (B7).
-func (m *Machine) resolve(to uint64) {
-	for m.window.first < to {
-		it := m.window.pop()
-		m.part.Acked = it.End()
-		if !it.Ends() {
-			continue // a part: its batch has landed with the last one
-		}
-		m.part.Position = reached(m.part.Position, it.Intent)
-		m.part.Dead += int64(len(it.Dead))
-		m.do(Action{Kind: Landed, Batch: it.batch, Ack: Ack{
-			Stream: m.part.Stream, Epoch: m.part.Epoch, Offset: it.Start, Rows: it.Of, Dead: len(it.Dead), Duplicate: it.duplicate,
-			Unskipped: it.Skip != "",
-		}})
-	}
-}
-
-// reached returns the source position after a batch. One without a position of its
-// own moves nothing: the ledger has it so too.
-func reached(before []byte, in ledger.Intent) []byte {
-	if in.After == nil {
-		return before
-	}
-	return in.After
-}
-
 // proceed does what has become possible: it runs after every event.
 func (m *Machine) proceed() {
 	if m.phase == phaseStopped {
@@ -353,26 +301,6 @@ func (m *Machine) proceed() {
 	if m.yielding && m.conn == connUp && m.flight.len() == 0 && (m.served || !m.Due()) {
 		m.disconnect()
 	}
-}
-
-// acknowledge asks for B6 of what has landed, one write at a time: what lands
-// meanwhile goes together in the next.
-func (m *Machine) acknowledge() {
-	if m.acking != 0 || m.window.landed == m.window.first {
-		return
-	}
-	m.acking = m.window.landed
-	last := m.window.at(m.acking - 1)
-	m.write(Action{Kind: Acknowledge, Number: last.Number, End: last.End()})
-}
-
-func (m *Machine) do(a Action) { m.out = append(m.out, a) }
-
-// write asks the ledger for something, in the present epoch.
-func (m *Machine) write(a Action) {
-	a.Epoch = m.part.Epoch
-	m.writes++
-	m.do(a)
 }
 
 // stop ends the machine with the first cause that is found. Callers are told when

@@ -11,7 +11,7 @@ import (
 
 // constant are the fields that no snapshot has, with why.
 var constant = map[string]string{
-	"opt": "each machine of the model has the same", "schema": "there is one", "out": "valid until the next step",
+	"opt": "each machine of the model has the same", "schema": "there is one", "out": "valid until the next step", "verdict": "the same",
 	"ID": "one partition", "Key": "one partition", "Mode": "one partition", "Machine": "of Owner: Nonce tells",
 	"FileSystem": "of Owner: Nonce tells", "Inode": "of Owner: Nonce tells",
 	"Schema": "there is one", "Encoder": "there is one", "Descriptor": "there is one",

@@ -174,6 +174,14 @@ func (f *failure) Error() string {
 
 func (f *failure) Unwrap() error { return f.cause }
 
+// CodeOf returns the gRPC code of the answer that err wraps, or else that FromError finds. Safe for concurrent use.
+func CodeOf(err error) codes.Code {
+	if f := (*failure)(nil); errors.As(err, &f) {
+		return f.code
+	}
+	return statusOf(err).Code()
+}
+
 // statusOf returns the innermost facts of err as a status. status.FromError would
 // replace the service's message by that of the wrapping error, whose names and
 // numbers are not the service's words.

@@ -190,3 +190,18 @@ func TestLongTextIsCut(t *testing.T) {
 	require.Less(t, len(a.Err.Error()), 2*maxText)
 	require.True(t, strings.HasSuffix(a.Err.Error(), "ö..."))
 }
+
+// If it fails, a log may have words of the service that it was to leave out.
+func TestCodeOf(t *testing.T) {
+	answer := FromResponse(refusal(t, codes.InvalidArgument, "x", nil))
+	ended := FromError(statusErr(t, codes.PermissionDenied, "x", nil), nil)
+	for err, want := range map[error]codes.Code{
+		answer.Err:                            codes.InvalidArgument,
+		fmt.Errorf("open: %w", answer.Err):    codes.InvalidArgument,
+		ended.Err:                             codes.PermissionDenied,
+		statusErr(t, codes.Aborted, "x", nil): codes.Aborted,
+		errors.New("x"):                       codes.Unknown,
+	} {
+		require.Equal(t, want, CodeOf(err), "%v", err)
+	}
+}

@@ -23,14 +23,14 @@ const (
 	entity = " Entity: " + stream
 )
 
-// The channels of server-facts section 0, and unary calls.
+// The channels of docs/service-facts.md, section 0, and unary calls.
 const (
 	chA   = "A"     // in-response
 	chB   = "B"     // the RPC ended
 	unary = "unary" // Create, Get, Finalize, Flush, Commit
 )
 
-// text is one error text of server-facts.md. [I] texts are inferred: the class must
+// text is one error text of docs/service-facts.md. [I] texts are inferred: the class must
 // hold for them, the wording is a placeholder.
 type text struct {
 	source  string // tag, evidence, conformance case

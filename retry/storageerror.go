@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	// storageErrorType is how a detail's type URL ends (server-facts section 0).
+	// storageErrorType is how a detail's type URL ends (docs/service-facts.md, section 0).
 	storageErrorType = "google.cloud.bigquery.storage.v1.StorageError"
 	// storageErrorKey is the trailer with a bare StorageError; grpc-go has undone its
 	// base64 already.

@@ -33,7 +33,7 @@ type conformanceCase struct {
 	run  func(b *bench)
 }
 
-// Each subtest is a case of server-facts.md by its number: if it failed, what is proved against this server wouldn't
+// Each subtest is a case of docs/service-facts.md by its number: if it failed, what is proved against this server wouldn't
 // hold for the service.
 func TestConformance(t *testing.T) {
 	for _, c := range slices.Concat(streamCases, rowCases, valueCases) {

@@ -17,7 +17,7 @@ import (
 
 const extra = storagepb.StorageError_SCHEMA_MISMATCH_EXTRA_FIELDS
 
-// Each subtest is a case of server-facts.md, with its durations on a virtual clock: if it failed, a writer that lives
+// Each subtest is a case of docs/service-facts.md, with its durations on a virtual clock: if it failed, a writer that lives
 // through the change here might not live through it at the service.
 func TestConformanceInVirtualTime(t *testing.T) {
 	for _, c := range timingCases {

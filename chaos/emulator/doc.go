@@ -10,7 +10,7 @@
 //
 // # Conformance
 //
-// How the service behaves is written down as numbered cases in server-facts.md; comments and tests name them. This
+// How the service behaves is written down as numbered cases in docs/service-facts.md; comments and tests name them. This
 // package passes 1, 3-76 and 88-95; there is a test for each.
 // Case 24 gives OUT_OF_RANGE, or ABORTED with Options.AbortFollowers; 18 and 19 hold for the probe too. Of 54 and 95
 // the service's texts are not known. Streams expire by Options.StreamTTL or on demand (ExpireStream, the fault expire).
@@ -19,7 +19,7 @@
 // one connection are answered with UNIMPLEMENTED. Default values may be literals and functions of the present such as
 // CURRENT_TIMESTAMP(); a table with another one isn't made. The shapes of GEOGRAPHY values aren't looked into.
 //
-// Values are read as section 7 says. What a row error says is known for STRING(n), TIMESTAMP, DATETIME and REQUIRED
+// Values are read as its section 7 says. What a row error says is known for STRING(n), TIMESTAMP, DATETIME and REQUIRED
 // (cases 38 to 41); the other texts are this package's own. NewREST adds a subset of BigQuery's REST API: datasets,
 // tables, rows.
 //

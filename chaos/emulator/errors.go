@@ -15,7 +15,7 @@ import (
 )
 
 // storageErrorTrailer is the second trailer of an error that ends an RPC or answers a unary call: the bare
-// StorageError, beside grpc-status-details-bin (server-facts, section 0).
+// StorageError, beside grpc-status-details-bin (docs/service-facts.md, section 0).
 const storageErrorTrailer = "google.cloud.bigquery.storage.v1.storageerror-bin"
 
 type storageCode = storagepb.StorageError_StorageErrorCode

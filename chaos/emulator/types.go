@@ -23,7 +23,7 @@ func typeName(t storagepb.TableFieldSchema_Type) string {
 	return t.String()
 }
 
-// acceptedKinds is the table of section 7: the scalar proto types a column takes.
+// acceptedKinds is the table in section 7 of docs/service-facts.md: the scalar proto types a column takes.
 var acceptedKinds = map[storagepb.TableFieldSchema_Type][]protoreflect.Kind{
 	storagepb.TableFieldSchema_BOOL: {protoreflect.BoolKind, protoreflect.Int32Kind, protoreflect.Int64Kind,
 		protoreflect.Uint32Kind, protoreflect.Uint64Kind},

@@ -61,8 +61,8 @@ func TestParse(t *testing.T) {
 			{Kind: Sync, Call: 5}, {Kind: Ended, Call: 5},
 		}},
 		"a write to a place that is not known": {log: `1 write(4«/d/c», "a", 1) = 1`, err: "a place that is not known"},
-		"killed too early to be known": {log: `2 ???( <detached ...>
-1 fsync(3«/d») = 0`, want: []Event{{Kind: Sync, Call: 1}, {Kind: Ended, Call: 1}}},
+		"killed too early to be known":         {log: `2 ???( <detached ...>`, err: errUnseen.Error()},
+		"killed in its arguments":              {log: `2 fallocate(8«/d/s/1», 0, 0`, err: errUnseen.Error()},
 		"two threads": {log: `1 fsync(3«/d» <unfinished ...>
 2 unlinkat(AT_FDCWD«/», "/d/c", 0) = -1 ENOENT (No such file or directory)
 1 <... fsync resumed>) = 0`, want: []Event{

@@ -21,7 +21,8 @@ type serviceTrouble struct {
 // What reconnects: some kinds show only then.
 const breaks = "close-after:every=11"
 
-// serviceTroubles has every kind that the emulator knows.
+// serviceTroubles has every kind that the emulator knows. What fails each n-th request has an n above the window: a writer
+// that sends the same four again and again would else find the first of them failed each time.
 var serviceTroubles = []serviceTrouble{
 	{kind: emulator.CloseBefore, faults: []string{"close-before:every=7"}},
 	{kind: emulator.CloseAfter, faults: []string{"close-after:every=7"}},
@@ -37,7 +38,7 @@ var serviceTroubles = []serviceTrouble{
 	{kind: emulator.Finalize, faults: []string{"finalize:after=30,count=1"}, play: finalized},
 	{kind: emulator.Expire, play: expired},
 	{kind: emulator.Intervals, faults: []string{"intervals:every=6"}},
-	{kind: emulator.InternalEach, faults: []string{"internal-every:every=4"}},
+	{kind: emulator.InternalEach, faults: []string{"internal-every:every=5"}},
 	{kind: emulator.DropConnect, faults: []string{breaks, "drop-connect:every=2"}},
 	{kind: emulator.RefuseCreate, faults: []string{"refuse-create:every=2"}, rotate: true},
 	{kind: emulator.CreateLost, faults: []string{"create-lost:every=2"}, rotate: true},
@@ -117,6 +118,16 @@ func (r *round) staysStopped(o outcome, cause string) error {
 	return r.judge(true, stopped)
 }
 
+// streams are those that writers have made.
+func (r *round) streams() (names []string) {
+	for _, s := range r.srv.Streams(workload.Table) {
+		if !strings.HasSuffix(s.Name, "/_default") {
+			names = append(names, s.Name)
+		}
+	}
+	return names
+}
+
 // expired lets streams expire, first when nothing is open, which costs nothing, and then
 // under open batches, whose fate the service can't tell any more: that partition stops,
 // until a person has looked and said what landed.
@@ -124,14 +135,11 @@ func expired(r *round) error {
 	if err := r.half(); err != nil {
 		return err
 	}
-	for _, s := range r.srv.Streams(workload.Table) {
-		if strings.HasSuffix(s.Name, "/_default") {
-			continue
-		}
-		if err := r.srv.ExpireStream(s.Name); err != nil {
+	for _, s := range r.streams() {
+		if err := r.srv.ExpireStream(s); err != nil {
 			return err
 		}
-		r.diary.did("expired %s", s.Name)
+		r.diary.did("expired %s", s)
 	}
 	r.srv.Inject(emulator.Fault{Kind: emulator.Expire, After: 20, Count: 1})
 	r.diary.did("the 21st append of the next run finds its stream expired")

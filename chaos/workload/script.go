@@ -21,7 +21,7 @@ type Script struct {
 	Frozen   bool
 	Dirty    bool          // the source has rows that are refused
 	Encoder  uint32        // version of the encoder; 0: 1
-	Edited   int64         // rows below this one are not what they were
+	Edited   []int64       // by partition: rows below this one are not what they were
 	Upto     int64         // rows of each partition that the source has by now
 	Age      time.Duration // Options.StreamAge
 	Rests    []int64       // rows before which the source falls silent until the stream was replaced
@@ -174,5 +174,9 @@ func (s Script) open(ctx context.Context, w *committed.Writer, i int) (*committe
 
 // Source is what the script writes to partition i.
 func (s Script) Source(i int) Source {
-	return Source{Shape: s.Shape, Partition: i, Dirty: s.Dirty, Encoder: max(s.Encoder, 1), Edited: s.Edited}
+	src := Source{Shape: s.Shape, Partition: i, Dirty: s.Dirty, Encoder: max(s.Encoder, 1)}
+	if i < len(s.Edited) {
+		src.Edited = s.Edited[i]
+	}
+	return src
 }

@@ -54,6 +54,7 @@ a child process or in this one. Printed are the medians of the rounds and their 
 			return printBench(cmd, all)
 		},
 	}
+	cmd.AddCommand(newBenchSidecarCommand())
 	f := cmd.Flags()
 	f.StringSliceVar(&servers, "servers", []string{"child", "in-process"}, "where the emulator runs: child, in-process")
 	f.DurationVar(&cfg.Duration, "duration", time.Second, "of one round of one contender")

@@ -11,6 +11,7 @@ import (
 	"github.com/eowriter/eowriter/chaos/scenario"
 	"github.com/eowriter/eowriter/chaos/workload"
 	"github.com/eowriter/eowriter/cmd/eowriter/internal/load"
+	"github.com/eowriter/eowriter/cmd/eowriter/internal/plural"
 	"github.com/schollz/progressbar/v3"
 )
 
@@ -73,8 +74,9 @@ func (d *chaosDisplay) show() {
 	t := d.now
 	d.mu.Unlock()
 	elapsed := time.Since(d.began)
-	state := fmt.Sprintf("%v: %d rounds, %d rows, %d faults, %d kills, %d violations",
-		elapsed.Round(time.Second), t.Rounds, t.Rows, t.Faults, t.Kills, t.Violations)
+	state := fmt.Sprintf("%v: %s, %s, %s, %s, %s",
+		elapsed.Round(time.Second), plural.Of(t.Rounds, "round", "rounds"), plural.Rows(t.Rows),
+		plural.Of(t.Faults, "fault", "faults"), plural.Of(t.Kills, "kill", "kills"), plural.Of(t.Violations, "violation", "violations"))
 	if d.bar == nil {
 		d.say("%s", state)
 		return
@@ -127,7 +129,7 @@ func printChaos(out io.Writer, r scenario.Report) error {
 const mostFindings = 20
 
 func printFailure(b *strings.Builder, f scenario.Failure) {
-	fmt.Fprintf(b, "\n%s with seed %d: %d violations\n", f.Scenario, f.Seed, len(f.Why))
+	fmt.Fprintf(b, "\n%s with seed %d: %s\n", f.Scenario, f.Seed, plural.Of(len(f.Why), "violation", "violations"))
 	for _, why := range f.Why[:min(len(f.Why), mostFindings)] {
 		fmt.Fprintf(b, "  %s\n", why)
 	}

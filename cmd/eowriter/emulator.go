@@ -12,6 +12,7 @@ import (
 
 	"cloud.google.com/go/bigquery/storage/apiv1/storagepb"
 	"github.com/eowriter/eowriter/chaos/emulator"
+	"github.com/eowriter/eowriter/cmd/eowriter/internal/plural"
 	"github.com/eowriter/eowriter/committed/rows"
 	"github.com/spf13/cobra"
 )
@@ -150,7 +151,8 @@ func serveEmulator(cmd *cobra.Command, opt emulator.Options, rest string, asJSON
 	if asJSON {
 		return printJSON(out, emulatorEnd{n.Appends, n.Rows, n.Bytes, n.Creates, s.FaultCounts()})
 	}
-	_, err = fmt.Fprintf(out, "%d appends, %d rows, %d bytes, %d streams created\n", n.Appends, n.Rows, n.Bytes, n.Creates)
+	_, err = fmt.Fprintf(out, "%s, %s, %s, %s created\n", plural.Of(n.Appends, "append", "appends"), plural.Rows(n.Rows),
+		plural.Of(n.Bytes, "byte", "bytes"), plural.Of(n.Creates, "stream", "streams"))
 	return err
 }
 

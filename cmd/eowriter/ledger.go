@@ -1,8 +1,10 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 
+	"github.com/eowriter/eowriter/cmd/eowriter/internal/plural"
 	"github.com/eowriter/eowriter/cmd/eowriter/internal/source"
 	"github.com/eowriter/eowriter/ledger"
 	"github.com/spf13/cobra"
@@ -63,9 +65,17 @@ func readLedger(path string, args []string, read func(*ledger.Ledger) error) err
 	}
 	led, err := ledger.OpenReadOnly(path)
 	if err != nil {
-		return err
+		return busy(path, err)
 	}
 	return closing(led, read)
+}
+
+// busy is err, or says what to do if a writer has the ledger: it has it for itself alone.
+func busy(path string, err error) error {
+	if errors.Is(err, ledger.ErrInUse) {
+		return fmt.Errorf("%w: stop the writer of %s first, the sidecar (eowriter serve) or a load; do this again, and start it again", ledger.ErrInUse, path)
+	}
+	return err
 }
 
 // closing runs use and closes the ledger.
@@ -174,7 +184,7 @@ func reportViolations(cmd *cobra.Command, led *ledger.Ledger, found []ledger.Vio
 		}
 	}
 	if len(found) > 0 {
-		return fmt.Errorf("%s: %d violations: don't write with it, and keep it: docs/operating.md says how to go on without it", led.Path(), len(found))
+		return fmt.Errorf("%s: %s: don't write with it, and keep it: docs/operating.md says how to go on without it", led.Path(), plural.Of(len(found), "violation", "violations"))
 	}
 	if asJSON {
 		return nil

@@ -38,7 +38,7 @@ func (c *changeFlags) use(args []string, change func(*ledger.Ledger) error) erro
 	}
 	led, err := ledger.Open(path, nil)
 	if err != nil {
-		return err
+		return busy(path, err)
 	}
 	return closing(led, change)
 }

@@ -59,7 +59,7 @@ func (c *changeFlags) compact(out io.Writer, args []string) error {
 		}
 		before, after, err := ledger.Compact(v.Ledger)
 		if err != nil {
-			return err
+			return busy(path, err)
 		}
 		left := viewSize(after)
 		v.Before, v.After = viewSize(before), &left

@@ -3,10 +3,10 @@ package main
 import (
 	"fmt"
 	"io"
-	"regexp"
-	"strings"
 	"time"
 
+	"github.com/eowriter/eowriter/cmd/eowriter/internal/advice"
+	"github.com/eowriter/eowriter/cmd/eowriter/internal/plural"
 	"github.com/eowriter/eowriter/cmd/eowriter/internal/source"
 	"github.com/eowriter/eowriter/ledger"
 )
@@ -73,17 +73,15 @@ func doubtsAbout(led *ledger.Ledger, p *ledger.Partition, open []ledger.Intent) 
 	say := func(do, what string, args ...any) {
 		found = append(found, doubt{Partition: name, Table: shortTable(p.Key.Table), What: fmt.Sprintf(what, args...), Do: do})
 	}
-	command := func(verb, flags string) string {
-		return fmt.Sprintf("eowriter ledger %s --partition %s%s %s", verb, shellWord(name), flags, shellWord(led.Path()))
-	}
+	command := func(verb string) string { return advice.Command(verb, p.Key.Name, led.Path()) }
 	const start = "start the writer"
 	if h := p.Halt; h != nil {
-		what, do := haltWords(h.Cause)
-		say(fmt.Sprintf("%s: %s", do, command("resolve", "")), "halted, %s: %s (%s)", h.Cause, what, h.Detail)
+		what, do := advice.Halt(h.Cause)
+		say(fmt.Sprintf("%s: %s", do, command("resolve")), "halted, %s: %s (%s)", h.Cause, what, h.Detail)
 	}
 	if r := p.Resolution; r != nil {
 		say(start, "resolved: a person said that %s of %s landed; the next start goes by that, unless the stream is there after all",
-			landedCount(open, r.Landed), count(len(batches(open)), "open batch", "open batches"))
+			landedCount(open, r.Landed), plural.Of(len(batches(open)), "open batch", "open batches"))
 	}
 	for _, b := range batches(open) {
 		if b.skip != "" {
@@ -103,33 +101,14 @@ func doubtsAbout(led *ledger.Ledger, p *ledger.Partition, open []ledger.Intent) 
 	case old:
 		say(start+"; `eowriter ledger verify` tells before whether it is gone",
 			"%s open, and nothing was written for %d days: the service has probably dropped the stream, and then nobody can say what landed",
-			count(n, "batch is", "batches are"), int(time.Since(p.Updated).Hours()/24))
+			plural.Of(n, "batch is", "batches are"), int(time.Since(p.Updated).Hours()/24))
 	default:
-		say(start+": what landed is acknowledged, the rest is sent", "%s open, and may have landed or not", count(n, "batch is", "batches are"))
+		say(start+": what landed is acknowledged, the rest is sent", "%s open, and may have landed or not", plural.Of(n, "batch is", "batches are"))
 	}
 	if n := p.Dead - p.Delivered; n > 0 {
-		say("eowriter load --dead-letters FILE, or look first: "+command("letters", ""), "%s to be delivered", count(int(n), "dead letter waits", "dead letters wait"))
+		say("eowriter load --dead-letters FILE, or look first: "+command("letters"), "%s to be delivered", plural.Of(n, "dead letter waits", "dead letters wait"))
 	}
 	return found
-}
-
-// haltWords say what a halt means, and what to do before it is resolved.
-func haltWords(c ledger.HaltCause) (what, do string) {
-	switch c {
-	case ledger.Conflict:
-		return "somebody else wrote to its stream, or the service lost rows", "find who else writes and end that, compare the table with the open batches, then"
-	case ledger.Fenced:
-		return "its stream was finalized by another owner of this partition", "go on with the newer ledger; only if there is none, then"
-	}
-	return "its stream is gone, and with it the answer whether the open batches have landed", "look for their rows in the table, then say what you found, with --landed or --not-landed"
-}
-
-// count is a number with the words for one or for several.
-func count(n int, one, several string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return fmt.Sprintf("%d %s", n, several)
 }
 
 // batch is an open batch, all of its parts that are left.
@@ -169,15 +148,5 @@ func landedCount(open []ledger.Intent, upTo int64) string {
 }
 
 func (b *batch) String() string {
-	return fmt.Sprintf("batch %d, %d rows at [%d, %d), from %s to %s", b.number, b.rows, b.start, b.end, source.PositionText(b.before), source.PositionText(b.after))
-}
-
-var plainWord = regexp.MustCompile(`^[A-Za-z0-9_./:=@%+-]+$`)
-
-// shellWord quotes a word for a shell, if it needs that.
-func shellWord(s string) string {
-	if plainWord.MatchString(s) {
-		return s
-	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+	return fmt.Sprintf("batch %d, %s at [%d, %d), from %s to %s", b.number, plural.Rows(b.rows), b.start, b.end, source.PositionText(b.before), source.PositionText(b.after))
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/eowriter/eowriter/cmd/eowriter/internal/plural"
 	"github.com/eowriter/eowriter/cmd/eowriter/internal/source"
 	"github.com/eowriter/eowriter/committed"
 	"github.com/eowriter/eowriter/ledger"
@@ -132,7 +133,7 @@ func (f *retireFlags) print(out io.Writer, view retireView) error {
 		if r.Refused == "" {
 			n++
 		}
-		if _, err := fmt.Fprintf(out, "%s of %s, %d rows, last written %s: %s\n", source.Printable(r.Partition), r.Table, r.Rows, r.Updated.UTC().Format(time.DateTime), source.Printable(what)); err != nil {
+		if _, err := fmt.Fprintf(out, "%s of %s, %s, last written %s: %s\n", source.Printable(r.Partition), r.Table, plural.Rows(r.Rows), r.Updated.UTC().Format(time.DateTime), source.Printable(what)); err != nil {
 			return err
 		}
 	}
@@ -140,7 +141,7 @@ func (f *retireFlags) print(out io.Writer, view retireView) error {
 		_, err := fmt.Fprintln(out, "nothing to retire")
 		return err
 	}
-	return f.ended(out, count(n, "partition", "partitions")+" retired")
+	return f.ended(out, plural.Of(n, "partition", "partitions")+" retired")
 }
 
 // found are the partitions that the flags mean.
@@ -168,9 +169,9 @@ func unfinished(led *ledger.Ledger, p *ledger.Partition) (string, error) {
 	case p.Halt != nil:
 		return fmt.Sprintf("it is halted (%s): eowriter ledger resolve comes first", p.Halt.Cause), nil
 	case len(open) > 0:
-		return fmt.Sprintf("%s open: start the writer, so that all lands", count(len(batches(open)), "batch is", "batches are")), nil
+		return fmt.Sprintf("%s open: start the writer, so that all lands", plural.Of(len(batches(open)), "batch is", "batches are")), nil
 	case p.Dead > p.Delivered:
-		return fmt.Sprintf("%s: load --dead-letters delivers", count(int(p.Dead-p.Delivered), "dead letter waits", "dead letters wait")), nil
+		return fmt.Sprintf("%s: load --dead-letters delivers", plural.Of(p.Dead-p.Delivered, "dead letter waits", "dead letters wait")), nil
 	}
 	return "", nil
 }

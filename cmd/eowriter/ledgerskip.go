@@ -5,6 +5,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/eowriter/eowriter/cmd/eowriter/internal/plural"
 	"github.com/eowriter/eowriter/cmd/eowriter/internal/source"
 	"github.com/eowriter/eowriter/ledger"
 	"github.com/spf13/cobra"
@@ -100,9 +101,9 @@ func (f *skipFlags) skip(out io.Writer, led *ledger.Ledger) error {
 		return printJSON(out, shown)
 	}
 	_, err = fmt.Fprintf(out, `partition %s of %s: %v, %s
-the next start makes dead letters of these %d rows (%q), unless they turn out to have landed; %s
-the partition has %d dead letters so far; last written %s
-`, source.Printable(shown.Partition), shown.Table, &b, skippedBefore(b), b.rows, shown.Reason, count(shown.OtherBatches, "other open batch stays", "other open batches stay"), p.Dead, p.Updated.UTC().Format(time.DateTime))
+the next start makes dead letters of its %s (%q), unless the batch turns out to have landed; %s
+the partition has %s so far; last written %s
+`, source.Printable(shown.Partition), shown.Table, &b, skippedBefore(b), plural.Rows(b.rows), shown.Reason, plural.Of(shown.OtherBatches, "other open batch stays", "other open batches stay"), plural.Of(p.Dead, "dead letter", "dead letters"), p.Updated.UTC().Format(time.DateTime))
 	if err != nil {
 		return err
 	}

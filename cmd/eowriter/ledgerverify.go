@@ -9,6 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/eowriter/eowriter/cmd/eowriter/internal/advice"
+	"github.com/eowriter/eowriter/cmd/eowriter/internal/plural"
 	"github.com/eowriter/eowriter/cmd/eowriter/internal/source"
 	"github.com/eowriter/eowriter/committed"
 	"github.com/eowriter/eowriter/ledger"
@@ -212,7 +214,7 @@ func verified(led *ledger.Ledger, v *committed.Verification) verifiedView {
 	view.Verdict, view.What, view.Stops = verdictWords(v, open)
 	switch {
 	case p.Halt != nil:
-		what, do := haltWords(p.Halt.Cause)
+		what, do := advice.Halt(p.Halt.Cause)
 		view.Stops = true
 		view.What = fmt.Sprintf("halted, %s: %s; now the service says: %s (%s). %s: eowriter ledger resolve", p.Halt.Cause, what, view.Verdict, view.What, do)
 		view.Verdict = "halted"
@@ -235,9 +237,9 @@ func verdictWords(v *committed.Verification, open int) (name, what string, stops
 		case open == 0:
 			return "fits", "the stream ends where the ledger says", false
 		case v.Landed == 0:
-			return "fits", fmt.Sprintf("none of the %d open batches has landed: a start sends them", open), false
+			return "fits", plural.Of(open, "open batch, which has not landed: a start sends it", "open batches, none of which has landed: a start sends them"), false
 		}
-		return "fits", fmt.Sprintf("%d of %d open batches have landed: a start acknowledges them and sends the rest", v.Landed, open), false
+		return "fits", fmt.Sprintf("%d of %d open batches landed: a start acknowledges those and sends the rest", v.Landed, open), false
 	case recovery.AskAgain:
 		return "lags", "the service shows an end before what was acknowledged: ask again later; if it stays so, rows are missing, and a start will stop with a conflict", true
 	case recovery.Uncounted:
@@ -275,6 +277,6 @@ func (v *verifyView) print(out io.Writer) error {
 			return err
 		}
 	}
-	_, err := fmt.Fprintf(out, "%s, %d would stop or could not be asked; nothing was changed\n", count(len(v.Partitions), "partition", "partitions"), v.Stops)
+	_, err := fmt.Fprintf(out, "%s, %d would stop or could not be asked; nothing was changed\n", plural.Of(len(v.Partitions), "partition", "partitions"), v.Stops)
 	return err
 }

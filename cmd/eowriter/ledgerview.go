@@ -8,6 +8,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/eowriter/eowriter/cmd/eowriter/internal/plural"
 	"github.com/eowriter/eowriter/cmd/eowriter/internal/source"
 	"github.com/eowriter/eowriter/ledger"
 )
@@ -218,7 +219,7 @@ func (l *ledgerView) printDetails(out io.Writer) error {
 			fmt.Fprintln(t)
 		}
 		for _, r := range v.Retired {
-			fmt.Fprintf(t, "retired\tepoch %d  %s  %d rows  %s  %s\n", r.Epoch, r.Stream, r.Rows, r.Reason, r.At.UTC().Format(time.DateTime))
+			fmt.Fprintf(t, "retired\tepoch %d  %s  %s  %s  %s\n", r.Epoch, r.Stream, plural.Rows(r.Rows), r.Reason, r.At.UTC().Format(time.DateTime))
 		}
 		fmt.Fprintln(t)
 	}

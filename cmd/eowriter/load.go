@@ -129,24 +129,30 @@ const defaultMaxDead = 1000
 
 // letters says where dead letters go, and how many there may be.
 func (fl *loadFlags) letters(cmd *cobra.Command) (err error) {
-	to := fl.deadLetters
-	if to == "" {
+	if fl.deadLetters == "" {
 		return nil
 	}
 	if !cmd.Flags().Changed("max-dead-letters") {
 		fl.opt.MaxDead = load.Limit{Count: defaultMaxDead}
 	}
-	if !looksLikeTable(to) {
-		fl.opt.DeadLetters = to
-		return nil
-	}
-	if fl.opt.DeadTable, err = tableName(to); err != nil {
-		return usagef("--dead-letters: %w (or ./%s, if it is a file)", err, to)
+	if fl.opt.DeadLetters, fl.opt.DeadTable, err = fileOrTable(fl.deadLetters); err != nil {
+		return err
 	}
 	if fl.opt.DeadTable == fl.opt.Table {
 		return usagef("--dead-letters must be another table than --table")
 	}
 	return nil
+}
+
+// fileOrTable tells what --dead-letters names: a file, a table, or nothing.
+func fileOrTable(to string) (file, table string, err error) {
+	if !looksLikeTable(to) {
+		return to, "", nil
+	}
+	if table, err = tableName(to); err != nil {
+		return "", "", usagef("--dead-letters: %w (or ./%s, if it is a file)", err, to)
+	}
+	return "", table, nil
 }
 
 // looksLikeTable tells PROJECT.DATASET.TABLE from a file's name.

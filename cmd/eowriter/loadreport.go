@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/eowriter/eowriter/cmd/eowriter/internal/load"
+	"github.com/eowriter/eowriter/cmd/eowriter/internal/plural"
 	"github.com/eowriter/eowriter/cmd/eowriter/internal/source"
 	"github.com/spf13/cobra"
 )
@@ -39,11 +40,11 @@ func reportLoad(cmd *cobra.Command, r load.Report, err error, asJSON bool) error
 
 func printLoad(out io.Writer, r load.Report) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d rows read, %d appended, %d confirmed, ", r.RowsRead, r.RowsAppended, r.RowsConfirmed)
+	fmt.Fprintf(&b, "%s read, %d appended, %d confirmed, ", plural.Rows(r.RowsRead), r.RowsAppended, r.RowsConfirmed)
 	if r.RowsDead+r.LettersDelivered+r.LettersWaiting > 0 {
-		fmt.Fprintf(&b, "%d dead (%d letters delivered, %d waiting), ", r.RowsDead, r.LettersDelivered, r.LettersWaiting)
+		fmt.Fprintf(&b, "%d dead (%s delivered, %d waiting), ", r.RowsDead, plural.Of(r.LettersDelivered, "letter", "letters"), r.LettersWaiting)
 	}
-	fmt.Fprintf(&b, "%d replays, in %.1f s (%.0f rows/s, %.1f MB/s)\n", r.Replays, r.Seconds, r.RowsPerSecond, r.BytesPerSecond/1e6)
+	fmt.Fprintf(&b, "%s, in %.1f s (%.0f rows/s, %.1f MB/s)\n", plural.Of(r.Replays, "replay", "replays"), r.Seconds, r.RowsPerSecond, r.BytesPerSecond/1e6)
 	printIgnored(&b, r.FieldsIgnored)
 	_, err := io.WriteString(out, b.String())
 	return err
@@ -87,13 +88,13 @@ func printDryRun(out io.Writer, r load.DryReport) error {
 		if column == "" {
 			column = "the row as a whole"
 		}
-		fmt.Fprintf(&b, "%d rows: %s: %s; first %s line %d\n", g.Rows, column, g.Reason, source.Printable(g.File), g.Line)
+		fmt.Fprintf(&b, "%s: %s: %s; first %s line %d\n", plural.Rows(g.Rows), column, g.Reason, source.Printable(g.File), g.Line)
 	}
 	if r.OtherRefused > 0 {
-		fmt.Fprintf(&b, "%d rows for more reasons\n", r.OtherRefused)
+		fmt.Fprintf(&b, "%s for more reasons\n", plural.Rows(r.OtherRefused))
 	}
 	printIgnored(&b, r.FieldsIgnored)
-	fmt.Fprintf(&b, "%d rows read, %d would be refused; nothing was sent\n", r.RowsRead, r.RowsRefused)
+	fmt.Fprintf(&b, "%s read, %d would be refused; nothing was sent\n", plural.Rows(r.RowsRead), r.RowsRefused)
 	_, err := io.WriteString(out, b.String())
 	return err
 }

@@ -1,7 +1,7 @@
 // Command eowriter writes rows to BigQuery, each exactly once.
 //
 // Begin with "eowriter demo", which needs nothing but itself. "eowriter load" loads files, "eowriter serve" takes rows
-// from programs in any language; what they know is in a ledger, which "eowriter ledger" shows, checks and mends;
+// from programs in any language, "eowriter status" shows how it does; what they know is in a ledger, which "eowriter ledger" shows, checks and mends;
 // "eowriter schema" shows what a table takes. "eowriter emulator" stands in for the service, "eowriter chaos" tries to
 // break the writer, "eowriter bench" measures.
 // Each subcommand has its own file here; what they do is in the packages under internal.

@@ -17,6 +17,7 @@ import (
 
 	"cloud.google.com/go/bigquery/storage/apiv1/storagepb"
 	"github.com/eowriter/eowriter/chaos/emulator"
+	"github.com/eowriter/eowriter/cmd/eowriter/internal/bench"
 	"github.com/eowriter/eowriter/cmd/eowriter/internal/load"
 	"github.com/eowriter/eowriter/committed/rows"
 	"github.com/eowriter/eowriter/testdata"
@@ -267,4 +268,22 @@ func TestEmulatorCommand(t *testing.T) {
 	require.NoError(t, json.Unmarshal(waitFor(t, rest), &end))
 	require.Equal(t, int64(january), end.Rows)
 	require.NoError(t, cmd.Wait())
+}
+
+// The bench of the sidecar must count only what was answered, and leave no files behind.
+func TestBenchSidecar(t *testing.T) {
+	dir := t.TempDir()
+	out, err := command(dir, "bench", "sidecar", "--producers", "3", "--duration", "200ms", "--dir", dir, "--json").Output()
+	require.NoError(t, err)
+	var results []bench.LoadResult
+	require.NoError(t, json.Unmarshal(out, &results), "%s", out)
+	require.Len(t, results, 3)
+	for n, contender := range []string{"bare client", "sidecar, landed", "sidecar, stored"} {
+		require.Equal(t, contender, results[n].Contender)
+		require.Positive(t, results[n].Appends)
+		require.LessOrEqual(t, results[n].P50, results[n].P99)
+	}
+	left, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	require.Empty(t, left)
 }

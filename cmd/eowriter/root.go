@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"runtime/debug"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -83,17 +82,19 @@ Exit code: 0 success, 1 failure, 2 usage.`,
 	root.SetVersionTemplate("eowriter {{.Version}}\n")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.PersistentFlags().String("config", "", "YAML file with values of flags")
-	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(
 		newDemoCommand(),
 		newLoadCommand(),
 		newServeCommand(),
+		newStatusCommand(),
 		newEmulatorCommand(),
 		newLedgerCommand(),
 		newSchemaCommand(),
 		newChaosCommand(),
 		newBenchCommand(),
 	)
+	addCompletionCommand(root)
+	addCompletions(root)
 	return root
 }
 
@@ -119,19 +120,4 @@ func noArgs(cmd *cobra.Command, args []string) error {
 		return usagef("%s takes no argument %q", cmd.CommandPath(), args[0])
 	}
 	return nil
-}
-
-// version is the module's version and the commit that the program was built from, as far as the build knows.
-func version() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "unknown"
-	}
-	v := info.Main.Version
-	for _, s := range info.Settings {
-		if s.Key == "vcs.revision" && !strings.Contains(v, s.Value[:min(12, len(s.Value))]) {
-			v += " " + s.Value
-		}
-	}
-	return v
 }

@@ -30,6 +30,7 @@ type sidecar struct {
 	t      *testing.T
 	dir    string
 	args   []string
+	env    []string // nil: the test's
 	cmd    *exec.Cmd
 	errs   bytes.Buffer
 	client *http.Client
@@ -51,6 +52,7 @@ func newSidecar(t *testing.T, addr string, args ...string) *sidecar {
 func (s *sidecar) start() {
 	s.t.Helper()
 	s.cmd = command(s.dir, s.args...)
+	s.cmd.Env = s.env
 	s.errs.Reset()
 	s.cmd.Stderr = &s.errs
 	out, err := s.cmd.StdoutPipe()
@@ -162,8 +164,10 @@ func requireOnce(t *testing.T, s *emulator.Server, partition string, n int) {
 	require.EqualValues(t, n, next)
 }
 
+const serveTable = `[{"name": "n", "type": "INTEGER", "mode": "REQUIRED"}, {"name": "s", "type": "STRING"}]`
+
 func serveSchema(t *testing.T) map[string]*storagepb.TableSchema {
-	schema, err := rows.ParseSchema([]byte(`[{"name": "n", "type": "INTEGER", "mode": "REQUIRED"}, {"name": "s", "type": "STRING"}]`))
+	schema, err := rows.ParseSchema([]byte(serveTable))
 	require.NoError(t, err)
 	return map[string]*storagepb.TableSchema{testTable: schema}
 }
@@ -231,6 +235,11 @@ func TestServeLandsWhatWasStored(t *testing.T) {
 	require.Equal(t, exitFailure, second.ProcessState.ExitCode())
 	require.Contains(t, string(out), "in use")
 	require.Equal(t, 1, strings.Count(string(out), "\n"), "one line: %s", out)
+	for _, args := range [][]string{{"show"}, {"verify", "--endpoint", srv.Addr(), "--insecure"}, {"resolve", "--partition", "a"}, {"skip", "--partition", "a", "--yes"}, {"compact", "--yes"}} {
+		out, err := command(s.dir, append(append([]string{"ledger"}, args...), "l")...).CombinedOutput()
+		require.Error(t, err)
+		require.Contains(t, string(out), "stop the writer of l first, the sidecar (eowriter serve) or a load", args)
+	}
 
 	srv.Inject(emulator.Fault{Kind: emulator.Stall})
 	status, a, err = s.call(http.MethodPost, "a/rows?expect=1&position=3&ack=stored", "{\"n\": 1, \"s\": \"a\"}\n{\"n\": 2, \"s\": \"a\"}")
@@ -241,5 +250,44 @@ func TestServeLandsWhatWasStored(t *testing.T) {
 	s.start()
 	require.Eventually(t, func() bool { return len(srv.Rows(testTable)) == 3 }, 30*time.Second, time.Millisecond)
 	requireOnce(t, srv, "a", 3)
+	s.end()
+}
+
+// What a halted partition's error says to do must be all there is to do: stop, look, resolve, start.
+func TestServeAfterAHalt(t *testing.T) {
+	srv, err := emulator.Start(emulator.Options{Tables: serveSchema(t)})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, srv.Close()) }()
+	s := newSidecar(t, srv.Addr())
+	s.start()
+	push := func(expect, position int) (int, answered) {
+		status, a, err := s.call(http.MethodPost, fmt.Sprintf("a/rows?expect=%d&position=%d", expect, position), fmt.Sprintf(`{"n": %d, "s": "a"}`, expect))
+		require.NoError(t, err)
+		return status, a
+	}
+	status, a, err := s.call(http.MethodPost, "a/rows?position=1", `{"n": 0, "s": "a"}`)
+	require.NoError(t, err)
+	require.Equal(t, 200, status, a)
+	_, err = srv.AppendForeign(srv.Streams(testTable)[1].Name, [][]byte{srv.Rows(testTable)[0].Data})
+	require.NoError(t, err)
+	status, a = push(1, 2) // accepted, and then somebody else's row is there
+	require.Equal(t, 503, status, a)
+	require.Eventually(t, func() bool { _, a = push(2, 3); return a.Reason == "REASON_HALTED" }, time.Minute, time.Millisecond)
+	require.Contains(t, a.Message, "stop the sidecar")
+	s.end()
+	s.start() // it doesn't pass by itself
+	_, a = push(2, 3)
+	require.Equal(t, "REASON_HALTED", a.Reason, a)
+	s.end()
+	require.Contains(t, s.errs.String(), `msg="partition is halted" table=p.d.t partition=a`)
+
+	out, err := command(s.dir, "ledger", "show", "l").CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	require.Contains(t, string(out), "eowriter ledger resolve --partition a")
+	out, err = command(s.dir, "ledger", "resolve", "--partition", "a", "--yes", "l").CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	s.start()
+	status, a = push(2, 3)
+	require.Equal(t, 200, status, a)
 	s.end()
 }

@@ -1,6 +1,6 @@
 package rows
 
-// The range of DATE, DATETIME and TIMESTAMP is the years 0001 to 9999 (server-facts, section 7).
+// The range of DATE, DATETIME and TIMESTAMP is the years 0001 to 9999 (docs/service-facts.md, section 7).
 const (
 	minDays = -719_162
 	maxDays = 2_932_896

@@ -1,6 +1,6 @@
 package rows
 
-// BigQuery's civil encoding of DATETIME and TIME in 64 bits (server-facts, section 7): from the
+// BigQuery's civil encoding of DATETIME and TIME in 64 bits (docs/service-facts.md, section 7): from the
 // lowest bit on 20 bits of microseconds, 6 of seconds, 6 of minutes, 5 of hours, 5 of days, 4 of
 // months, then the year. It grows with time.
 const (

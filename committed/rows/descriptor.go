@@ -14,7 +14,7 @@ import (
 )
 
 // Descriptor derives the writer schema that an Encoder's rows have: a self-contained proto2 message
-// named root (server-facts, section 7), with a field for each column in the table's order. A column
+// named root (docs/service-facts.md, section 7), with a field for each column in the table's order. A column
 // whose name is no protocol-buffer name gets another one and the column_name annotation (case 61).
 //
 // It is what managedwriter/adapt derives and normalizes, byte for byte, wherever adapt can: a ledger's

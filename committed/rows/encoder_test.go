@@ -250,7 +250,7 @@ func TestFieldLookup(t *testing.T) {
 	}
 }
 
-// Repeated scalars are packed exactly if the descriptor says so (server-facts, case 47: both are
+// Repeated scalars are packed exactly if the descriptor says so (docs/service-facts.md, case 47: both are
 // accepted, but a reader that holds us to the descriptor must not be surprised).
 func TestPackedAsDescribed(t *testing.T) {
 	enc := compileJSON(t, everything)

@@ -79,7 +79,7 @@ func (t *numericType) parse(d decimal) (abs uint256, negative bool, bad problem)
 }
 
 // appendDecimal appends ±abs as a length-delimited value: two's complement, lowest byte first, as
-// few bytes as hold the sign (server-facts, case 46).
+// few bytes as hold the sign (docs/service-facts.md, case 46).
 func appendDecimal(dst []byte, abs uint256, negative bool) []byte {
 	if negative {
 		zero := uint256{}

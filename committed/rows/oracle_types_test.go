@@ -79,7 +79,7 @@ func oracleTimestamp(text string, picos bool) (at time.Time, fraction int64, ok 
 	return at, fraction, oracleYear(at)
 }
 
-// civil text and its encoding, by the layout of server-facts, section 7, in decimal steps.
+// civil text and its encoding, by the layout of docs/service-facts.md, section 7, in decimal steps.
 var (
 	civilDate = regexp.MustCompile(`^([0-9]{4})-([0-9]{1,2})-([0-9]{1,2})$`)
 	civilTime = regexp.MustCompile(`^([0-9]{1,2}):([0-9]{1,2})(?::([0-9]{1,2})(?:\.([0-9]{1,6}))?)?$`)

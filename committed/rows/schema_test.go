@@ -113,7 +113,7 @@ func TestCompileRefuses(t *testing.T) {
 }
 
 // The descriptor is what the service accepts: self-contained, no oneofs, no proto3 optional
-// (server-facts, cases 58 and 59), one field per column, flexible names annotated (case 61).
+// (docs/service-facts.md, cases 58 and 59), one field per column, flexible names annotated (case 61).
 func TestDescriptor(t *testing.T) {
 	for _, folder := range []string{"flights", "earthquakes", "movies"} {
 		schema := schemaOf(t, folder)

@@ -26,8 +26,8 @@ func TableSchema() *storagepb.TableSchema {
 	}}
 }
 
-// rows makes one batch of rows of the wanted size.
-func rows(shape Shape) [][]byte {
+// encoded makes one batch of rows of the wanted size.
+func encoded(shape Shape) [][]byte {
 	all := make([][]byte, shape.Rows)
 	for i := range all {
 		overhead := 1 + protowire.SizeVarint(uint64(shape.Bytes))
@@ -61,7 +61,7 @@ func measure(ctx context.Context, cfg Config, shape Shape, contender string) (Ra
 	if err != nil {
 		return Rate{}, err
 	}
-	batch := rows(shape)
+	batch := encoded(shape)
 	// Warm up first: pools, windows of TCP, the ledger's first pages.
 	if _, err := drive(ctx, appenders, batch, cfg.Duration/4); err != nil {
 		return Rate{}, errors.Join(err, closeAll(ctx))
@@ -105,23 +105,38 @@ type bare struct {
 }
 
 func openBare(ctx context.Context, cfg Config, schema *committed.Schema, _ string) ([]appender, func(context.Context) error, error) {
-	client, err := managedwriter.NewClient(ctx, "bench", cfg.Client...)
-	if err != nil {
-		return nil, nil, err
+	var clients []*managedwriter.Client
+	closeAll := func(context.Context) error {
+		var errs []error
+		for _, c := range clients {
+			errs = append(errs, c.Close())
+		}
+		return errors.Join(errs...)
 	}
 	var all []appender
-	for range cfg.Partitions {
-		ms, err := client.NewManagedStream(ctx,
+	for n := range cfg.Partitions {
+		if n%streamsOfClient == 0 {
+			c, err := managedwriter.NewClient(ctx, "bench", cfg.Client...)
+			if err != nil {
+				return nil, nil, errors.Join(err, closeAll(ctx))
+			}
+			clients = append(clients, c)
+		}
+		ms, err := clients[len(clients)-1].NewManagedStream(ctx,
 			managedwriter.WithDestinationTable(Table),
 			managedwriter.WithType(managedwriter.CommittedStream),
 			managedwriter.WithSchemaDescriptor(schema.Descriptor()))
 		if err != nil {
-			return nil, nil, errors.Join(err, client.Close())
+			return nil, nil, errors.Join(err, closeAll(ctx))
 		}
 		all = append(all, &bare{stream: ms, window: cfg.Window})
 	}
-	return all, func(context.Context) error { return client.Close() }, nil
+	return all, closeAll, nil
 }
+
+// streamsOfClient is how many streams a bare client may have: a server takes 100 on a connection, and more of them wait for
+// ever.
+const streamsOfClient = 90
 
 func (b *bare) append(ctx context.Context, rows [][]byte) error {
 	if len(b.pending) == b.window {

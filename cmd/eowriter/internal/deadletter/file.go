@@ -177,9 +177,12 @@ func readLine(r *bufio.Reader, long *[]byte) ([]byte, error) {
 	}
 }
 
-// Put appends the records that the file doesn't have yet, and syncs it. After an error nothing can be put any more:
-// the next OpenFile mends the file.
+// Put appends the records that the file doesn't have yet, and syncs it. If the file was moved away or removed, a new one
+// is made. After an error nothing can be put any more: the next OpenFile mends the file.
 func (s *File) Put(_ context.Context, records []Record) (err error) {
+	if s.err == nil {
+		s.err = s.follow()
+	}
 	if s.err != nil {
 		return s.err
 	}
@@ -208,6 +211,27 @@ func (s *File) Put(_ context.Context, records []Record) (err error) {
 	}
 	s.done(D3)
 	return nil
+}
+
+// follow opens the path anew if it is not this file any more. What was put is not put again.
+func (s *File) follow() error {
+	info, err := s.f.Stat()
+	if err != nil {
+		return fmt.Errorf("write dead letters: %w", err)
+	}
+	if sameFile(s.f.Name(), info) == nil {
+		return nil
+	}
+	next, err := OpenFile(s.f.Name(), s.ledger)
+	if err != nil {
+		return err
+	}
+	for id, number := range s.last {
+		next.last[id] = max(next.last[id], number)
+	}
+	old := s.f
+	s.f, s.last = next.f, next.last
+	return old.Close()
 }
 
 func (s *File) done(step Step) {

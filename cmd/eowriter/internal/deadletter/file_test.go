@@ -100,6 +100,26 @@ func TestFileTornAnywhere(t *testing.T) {
 	})
 }
 
+// A file that is moved away between two letters, as a rotation of logs does, must keep what it has, and nothing may be
+// put twice or into nowhere.
+func TestFileMovedAway(t *testing.T) {
+	dir := t.TempDir()
+	path, moved := filepath.Join(dir, "dead"), filepath.Join(dir, "dead.1")
+	f, err := OpenFile(path, "l")
+	require.NoError(t, err)
+	require.NoError(t, f.Put(context.Background(), letters(1, 1, 2)))
+	require.NoError(t, os.Rename(path, moved))
+	require.NoError(t, f.Put(context.Background(), letters(1, 2, 3)))
+	require.NoError(t, os.Remove(path))
+	require.NoError(t, f.Put(context.Background(), letters(1, 3, 4)))
+	require.NoError(t, os.Rename(path, path+".2"))
+	require.NoError(t, os.WriteFile(path, []byte("notes\n"), 0o600))
+	require.ErrorContains(t, f.Put(context.Background(), letters(1, 5, 5)), "is not a dead letter")
+	require.NoError(t, f.Close())
+	require.Equal(t, letters(1, 1, 2), read(t, moved))
+	require.Equal(t, letters(1, 4, 4), read(t, path+".2"))
+}
+
 // A file that is something else must not be cut or written to.
 func TestFileOfSomethingElse(t *testing.T) {
 	for name, text := range map[string]string{

@@ -138,13 +138,21 @@ func (t *Table) Put(ctx context.Context, records []Record) error {
 	return p.Drain(ctx)
 }
 
+// namePrefix begins the names of the frozen partitions.
+const namePrefix = "dead letters of partition "
+
+// Keeps says that a partition is one of those that keep the letters in a table.
+func Keeps(table string, key ledger.Key) bool {
+	return key.Table == table && strings.HasPrefix(key.Name, namePrefix)
+}
+
 // partition returns the frozen partition for the letters of the one with an id.
 func (t *Table) partition(ctx context.Context, id ledger.ID) (*committed.Partition, error) {
 	if p := t.open[id]; p != nil {
 		return p, nil
 	}
 	p, err := t.w.Partition(ctx, committed.PartitionConfig{
-		Table: t.schema.Name(), Name: fmt.Sprintf("dead letters of partition %d", id), Schema: t.schema, Encoder: rows.Version,
+		Table: t.schema.Name(), Name: fmt.Sprintf("%s%d", namePrefix, id), Schema: t.schema, Encoder: rows.Version,
 	})
 	if err == nil {
 		t.open[id] = p
@@ -172,10 +180,12 @@ func (t *Table) encode(records []Record) (batch [][]byte, n int, err error) {
 	return batch, len(batch), nil
 }
 
-// Close lets go of the frozen partitions, which Put has drained.
+// Close lets go of the frozen partitions. What a Put that failed has left open there lands when they are opened again.
 func (t *Table) Close() error {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel() // nothing is waited for
 	for _, p := range t.open {
-		_ = p.Close(context.Background()) // one that has stopped was Put's error
+		_ = p.Close(ctx) // what is wrong was Put's error
 	}
 	return nil
 }

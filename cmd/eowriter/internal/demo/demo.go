@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"github.com/eowriter/eowriter/cmd/eowriter/internal/plural"
 	"io"
 	"math/rand/v2"
 	"time"
@@ -92,10 +93,10 @@ func (st *stage) play(ctx context.Context) (kills int64, err error) {
 			break
 		}
 		kills++
-		st.say("killed the writer at %d of %d rows; %d batches were open in its ledger", at, st.rows, len(open))
+		st.say("killed the writer at %d of %d rows; %s open in its ledger", at, st.rows, plural.Of(len(open), "batch was", "batches were"))
 	}
 	if kills < int64(st.opt.Kills) {
-		return kills, fmt.Errorf("the writer was killed %d times only, not %d times", kills, st.opt.Kills)
+		return kills, fmt.Errorf("the writer was killed %s only, not %d times", plural.Of(kills, "time", "times"), st.opt.Kills)
 	}
 	return kills, nil
 }

@@ -19,7 +19,7 @@ const minToken = 20
 
 // Why a request is refused.
 var (
-	errNone    = errors.New("a token is needed, as Authorization: Bearer TOKEN, or as the password of Basic")
+	errNone    = errors.New("a token is needed, as Authorization: Bearer TOKEN")
 	errShort   = fmt.Errorf("a token has at least %d characters: openssl rand -hex 32 makes one", minToken)
 	errUnknown = errors.New("nobody is known by this token or certificate")
 )
@@ -173,11 +173,8 @@ func (g *Guard) Who(r *http.Request) (*Caller, error) {
 	return c, nil
 }
 
-// tokenOf is the token that a request shows. Browsers ask their user for a password.
+// tokenOf is the token that a request shows.
 func tokenOf(r *http.Request) string {
-	if _, password, ok := r.BasicAuth(); ok {
-		return password
-	}
 	const scheme = "Bearer "
 	header := r.Header.Get("Authorization")
 	if len(header) < len(scheme) || !strings.EqualFold(header[:len(scheme)], scheme) {

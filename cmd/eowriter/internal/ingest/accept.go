@@ -25,6 +25,8 @@ type Append struct {
 	DeadLetters bool  // bad rows become dead letters
 	Patient     bool  // waits for room
 	Room        *Room // taken already, while it was read; Accept takes it over. May be nil
+
+	span Span // or nil
 }
 
 func (a *Append) size() (n int64) {
@@ -47,9 +49,18 @@ func (i *Ingest) Accept(ctx context.Context, a Append) (*Pending, error) {
 	if a.Room == nil {
 		a.Room = i.Room()
 	}
+	if begin := i.opt.Events.Begin; begin != nil {
+		a.span = begin(ctx, a.Key, len(a.Rows))
+	}
 	pending, err := i.accept(ctx, &a)
 	if err != nil || pending.duplicate {
 		a.Room.Release()
+		if a.span != nil {
+			a.span.End(err)
+		}
+	}
+	if accepted := i.opt.Events.Accepted; err == nil && accepted != nil {
+		accepted(a.Key, pending.duplicate)
 	}
 	return pending, err
 }
@@ -57,6 +68,9 @@ func (i *Ingest) Accept(ctx context.Context, a Append) (*Pending, error) {
 func (i *Ingest) accept(ctx context.Context, a *Append) (*Pending, error) {
 	if err := i.check(a); err != nil {
 		return nil, err
+	}
+	if i.isFile(a.Key) {
+		return nil, fileRefusal(a.Key)
 	}
 	p, err := i.find(a.Key, true)
 	if err != nil {
@@ -85,7 +99,7 @@ func (p *partition) accept(ctx context.Context, a *Append) (*Pending, error) {
 	if err := p.take(ctx, a); err != nil {
 		return nil, err
 	}
-	e := &entry{mark: m, room: a.Room, offered: make(chan struct{}), done: make(chan struct{})}
+	e := &entry{mark: m, room: a.Room, span: a.span, offered: make(chan struct{}), done: make(chan struct{})}
 	if err := p.encode(ctx, a, e); err != nil {
 		return nil, err
 	}
@@ -107,6 +121,8 @@ func (i *Ingest) check(a *Append) error {
 		return refuse(eowriterv1.Reason_REASON_INVALID, "%s", bad)
 	}
 	switch {
+	case !i.opt.ours(a.Key):
+		return refuse(eowriterv1.Reason_REASON_INVALID, "partition %q takes no appends: dead letters are delivered there", a.Key.Name)
 	case len(a.Rows) == 0:
 		return refuse(eowriterv1.Reason_REASON_INVALID, "the append has no rows")
 	case len(a.Rows) > i.opt.AppendRows:

@@ -9,6 +9,7 @@ import (
 
 	eowriterv1 "github.com/eowriter/eowriter/cmd/eowriter/api/eowriter/v1"
 	"github.com/eowriter/eowriter/cmd/eowriter/internal/doubt"
+	"github.com/eowriter/eowriter/cmd/eowriter/internal/plural"
 	"github.com/eowriter/eowriter/committed"
 	"github.com/eowriter/eowriter/committed/rows"
 	"github.com/eowriter/eowriter/ledger"
@@ -59,7 +60,7 @@ func (p *partition) encode(ctx context.Context, a *Append, e *entry) error {
 		case len(bad) == 0:
 			return nil
 		case !a.DeadLetters:
-			return badRows(bad, "%d of the append's %d rows are no rows of the table; nothing was accepted", len(bad), len(a.Rows))
+			return badRows(bad, "the append has %s, of %d; nothing was accepted", plural.Of(len(bad), "row that is none of the table's", "rows that are none of the table's"), len(a.Rows))
 		}
 		e.bury(a, bad)
 		return nil
@@ -156,7 +157,7 @@ func (p *partition) tooManyDead(e *entry) error {
 		for n := range e.dead {
 			bad[n] = refusal{row: int(e.dead[n].Row), reason: e.dead[n].Reason}
 		}
-		return badRows(bad, "the partition would have %d dead letters, at most %d are allowed: see --max-dead-letters; nothing was accepted", dead, p.i.opt.MaxDead)
+		return badRows(bad, "the partition would have %s, at most %d are allowed: see --max-dead-letters; nothing was accepted", plural.Of(dead, "dead letter", "dead letters"), p.i.opt.MaxDead)
 	}
 	e.nDead = len(e.dead)
 	return nil

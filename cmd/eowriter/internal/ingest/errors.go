@@ -80,19 +80,42 @@ func isHalted(err error) bool {
 	return errors.Is(err, committed.ErrConflict) || errors.Is(err, committed.ErrFenced) || errors.Is(err, committed.ErrInDoubt)
 }
 
+// halted is for a partition that only a person can let go on; what says why.
+func halted(what string, cause error) *Error {
+	e := refuse(eowriterv1.Reason_REASON_HALTED, "%s. Everything is kept. To go on: stop the sidecar, do what `eowriter ledger show` says "+
+		"about the partition (`eowriter ledger resolve`, mostly), and start the sidecar again", what)
+	e.Err = cause
+	return e
+}
+
 // why tells producers what a partition stopped with, or can't be opened for.
 func why(err error) *Error {
 	e := &Error{Reason: eowriterv1.Reason_REASON_UNAVAILABLE, Message: strings.ReplaceAll(err.Error(), "\n", "; "), Err: err}
 	var stopped *committed.Error
 	switch {
 	case isHalted(err):
-		e.Reason = eowriterv1.Reason_REASON_HALTED
+		return halted(e.Message, err)
 	case errors.Is(err, committed.ErrTooLarge):
 		e.Reason = eowriterv1.Reason_REASON_TOO_LARGE
 	case !errors.As(err, &stopped) && retry.FromError(err, nil).Code == codes.NotFound:
 		e.Reason = eowriterv1.Reason_REASON_NO_TABLE
 	}
 	return e
+}
+
+// Loggable is what a log may say of why a partition has stopped: the service's words about rows, or about a request that it
+// takes for wrong, may have values of rows in them. Producers are told them all the same, and the partition's state has them.
+func Loggable(err error) string {
+	const hidden = "its words may have values of rows in them: see the partition's state"
+	var stopped *committed.Error
+	code := retry.CodeOf(err)
+	switch {
+	case errors.As(err, &stopped) && (stopped.Class == retry.RowErrors || code == codes.InvalidArgument):
+		return fmt.Sprintf("%v: %v, %v at offset %d (%s)", stopped.Kind, code, stopped.Class, stopped.Offset, hidden)
+	case code == codes.InvalidArgument:
+		return fmt.Sprintf("the service answers %v (%s)", code, hidden)
+	}
+	return err.Error()
 }
 
 // tellsPosition says that an error says where the partition is.

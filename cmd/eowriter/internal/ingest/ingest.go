@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 
+	"github.com/eowriter/eowriter/cmd/eowriter/internal/pace"
 	"github.com/eowriter/eowriter/committed"
 	"github.com/eowriter/eowriter/ledger"
 
@@ -22,6 +23,8 @@ type Ingest struct {
 	running sync.WaitGroup // the goroutines of partitions
 	budget  budget
 	tables  tables
+	meter   pace.Meter // of what lands
+	shared  shared     // see Overview
 
 	mu         sync.Mutex // guards what follows
 	partitions map[ledger.Key]*partition
@@ -40,6 +43,9 @@ func New(led *ledger.Ledger, w *committed.Writer, opt Options) (*Ingest, error) 
 	i.budget.opt = &i.opt
 	i.tables.i = i
 	for n := range known {
+		if !opt.ours(known[n].Key) {
+			continue
+		}
 		p := newPartition(i, known[n].Key)
 		r, err := p.read()
 		if err != nil {
@@ -107,7 +113,7 @@ func (i *Ingest) all(table string) []*partition {
 }
 
 // Close accepts nothing any more, lets land what was accepted, and ends. When ctx ends first, what is durable stays for
-// the next start, and what isn't is refused. It returns what is left, which the ledger has.
+// the next start, and what isn't is refused. It returns what is left, as Remaining does.
 func (i *Ingest) Close(ctx context.Context) (remaining []*eowriterv1.Partition, err error) {
 	i.mu.Lock()
 	i.closing = true
@@ -120,6 +126,11 @@ func (i *Ingest) Close(ctx context.Context) (remaining []*eowriterv1.Partition, 
 	i.end(errStopped)
 	i.mu.Unlock()
 	i.running.Wait()
+	return i.Remaining()
+}
+
+// Remaining returns the partitions of which something is open in the ledger, those of files included. It is right after Close.
+func (i *Ingest) Remaining() (remaining []*eowriterv1.Partition, err error) {
 	all, err := i.Partitions("")
 	if err != nil {
 		return nil, fmt.Errorf("look what is left: %w", err)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -342,6 +343,77 @@ func TestRoom(t *testing.T) {
 	g.drained()
 }
 
+// If it fails, a sidecar that is killed over and over while the service hangs accepts as much again each time: the ledger
+// grows without bounds, and so does the memory into which its rows are read again.
+func TestRoomOverRuns(t *testing.T) {
+	names := []string{"a", "b", strings.Repeat("c", 150)}
+	for what, bound := range map[string]func(*Options){
+		"appends":                func(opt *Options) { opt.TotalAppends = 20 },
+		"appends of a partition": func(opt *Options) { opt.PartitionAppends = 6 },
+		"bytes":                  func(opt *Options) { opt.TotalBytes = 3000 },
+	} {
+		opt := testOptions()
+		bound(&opt)
+		hang := make(chan struct{})
+		letGo := sync.OnceFunc(func() { close(hang) })
+		g := newRig(t, opt, emulator.Options{OnAppend: func(r emulator.Request) {
+			if r.Offset < 1<<40 { // probes are answered
+				<-hang
+			}
+		}})
+		t.Cleanup(letGo)
+		next := map[string]int{}
+		for range 6 {
+			for _, name := range names {
+				for {
+					n := next[name]
+					pending, err := g.in.Accept(ctx(), span(name, n, n+1))
+					if err != nil {
+						requireReason(t, err, eowriterv1.Reason_REASON_BUSY)
+						break
+					}
+					require.NoError(t, errOf(pending.Wait(ctx(), stored)))
+					next[name] = n + 1
+				}
+			}
+			appends, bytes := 0, int64(0)
+			for name := range next {
+				_, open, err := g.led.Partition(testKey(name))
+				require.NoError(t, err)
+				require.LessOrEqual(t, len(open), opt.PartitionAppends, what)
+				appends, bytes = appends+len(open), bytes+sizeOf(open)
+			}
+			require.LessOrEqual(t, appends, opt.TotalAppends, what)
+			require.LessOrEqual(t, bytes, opt.TotalBytes, what)
+			g.crash()
+			g.open()
+		}
+		letGo()
+		g.drained()
+		for _, name := range names {
+			g.append(span(name, next[name], next[name]+1))
+			require.Equal(t, upTo(next[name]+1), g.table(name), what)
+		}
+	}
+}
+
+// If it fails, a partition that is halted for good takes room from the others for as long.
+func TestHaltedTakesNoRoom(t *testing.T) {
+	g := newRig(t, testOptions(), emulator.Options{})
+	g.append(span("a", 0, 1))
+	_, err := g.srv.AppendForeign(g.state("a").Stream, [][]byte{g.srv.Rows(testTable)[0].Data})
+	require.NoError(t, err)
+	g.accept(span("a", 1, 2))
+	for range 2 {
+		until(t, "it to be halted", func() bool { return g.state("a").State == eowriterv1.State_STATE_HALTED })
+		require.EqualValues(t, 1, g.state("a").OpenAppends)
+		require.Zero(t, g.in.budget.bytes)
+		require.Zero(t, g.in.budget.appends)
+		g.crash()
+		g.open()
+	}
+}
+
 // If it fails, a partition that the service refuses stays stopped after that was mended, or others suffer.
 func TestBlockedPartition(t *testing.T) {
 	g := newRig(t, testOptions(), emulator.Options{})
@@ -377,7 +449,9 @@ func TestHaltedPartition(t *testing.T) {
 	halted := func() {
 		until(t, "it to be halted", func() bool { return g.state("a").State == eowriterv1.State_STATE_HALTED })
 		refused := g.refused(span("a", 2, 3), eowriterv1.Reason_REASON_HALTED)
+		require.Contains(t, refused.Message, "stop the sidecar")
 		require.Contains(t, refused.Message, "eowriter ledger resolve")
+		require.Contains(t, refused.Message, "start the sidecar again")
 		require.Zero(t, refused.RetryAfter)
 		require.Contains(t, g.state("a").Error, "eowriter ledger resolve")
 	}

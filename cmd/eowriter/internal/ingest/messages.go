@@ -75,7 +75,7 @@ func resolve(d *descriptorpb.DescriptorProto) (protoreflect.MessageDescriptor, e
 	return file.Messages().Get(0), nil
 }
 
-// kinds are the kinds of fields that columns take (server-facts, section 7), but for messages.
+// kinds are the kinds of fields that columns take (docs/service-facts.md, section 7), but for messages.
 var kinds = map[storagepb.TableFieldSchema_Type][]protoreflect.Kind{
 	storagepb.TableFieldSchema_BOOL: {protoreflect.BoolKind, protoreflect.Int32Kind, protoreflect.Int64Kind, protoreflect.Uint32Kind, protoreflect.Uint64Kind},
 	storagepb.TableFieldSchema_INT64: {protoreflect.Int32Kind, protoreflect.Int64Kind, protoreflect.Uint32Kind, protoreflect.EnumKind,

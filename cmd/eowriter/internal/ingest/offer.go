@@ -36,6 +36,7 @@ func (p *partition) offer() {
 		case b == nil:
 			p.linger(wait)
 		default:
+			b.share()
 			r, err := cp.Append(p.i.ctx, content) // waits for room in the writer's window
 			p.took(b, content, r, err)
 		}
@@ -83,16 +84,19 @@ func (p *partition) cut() (b *batch, full bool) {
 		// An append with dead rows has a batch of its own: so it is known of each letter which append it was of.
 		alone := len(e.dead) > 0 || e.schema != queue[0].schema || len(queue[0].dead) > 0
 		if n > 0 && (p.apart || alone || marks > maxMarks || rows > opt.BatchRows || bytes > opt.BatchBytes) {
-			return &batch{entries: queue[:n:n]}, true
+			return &batch{p: p, entries: queue[:n:n]}, true
 		}
 	}
-	return &batch{entries: queue[:len(queue):len(queue)]}, len(queue[0].dead) > 0 || rows >= opt.BatchRows || bytes >= opt.BatchBytes
+	return &batch{p: p, entries: queue[:len(queue):len(queue)]}, len(queue[0].dead) > 0 || rows >= opt.BatchRows || bytes >= opt.BatchBytes
 }
 
 // content is the batch for the writer; p.mu is held.
 func (p *partition) content(b *batch) committed.Batch {
 	first := b.entries[0]
-	c := committed.Batch{After: p.reached, Schema: first.schema, Digest: first.digest, Dead: first.dead, Rows: first.encoded, Position: first.after}
+	c := committed.Batch{
+		After: p.reached, Position: first.after, Rows: first.encoded, Schema: first.schema, Digest: first.digest, Dead: first.dead,
+		Follower: b,
+	}
 	if len(b.entries) == 1 && len(first.dead) == 0 {
 		return c
 	}
@@ -137,6 +141,7 @@ func (p *partition) took(b *batch, content committed.Batch, r *committed.Result,
 	for _, e := range b.entries {
 		e.encoded, e.dead = nil, nil
 	}
+	b.digest = content.Digest
 	p.open = append(p.open, b)
 	b.offered(r)
 	poke(p.news)

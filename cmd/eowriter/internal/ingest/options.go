@@ -6,6 +6,7 @@ import (
 
 	"github.com/eowriter/eowriter/cmd/eowriter/internal/rowform"
 	"github.com/eowriter/eowriter/committed/rows"
+	"github.com/eowriter/eowriter/ledger"
 	"github.com/eowriter/eowriter/retry"
 )
 
@@ -26,11 +27,18 @@ type Options struct {
 	MaxPartitions int   // known ones, those of the ledger included
 	MaxDead       int64 // dead letters of a partition, see committed.PartitionConfig
 
+	// NotOurs says which of the ledger's partitions somebody else in this process writes to: nothing is appended to them, and
+	// what they have open is left alone. nil: none.
+	NotOurs func(ledger.Key) bool
+
 	rowform.Choices // how objects become rows
+
+	Files Files // whose partitions are left alone, and shown with the others; may be nil
 
 	OpenWait time.Duration // how long an append waits for its partition to be opened
 	Reopen   retry.Policy  // between tries to open a partition that has stopped
 	Log      *slog.Logger  // what happens to partitions; never contents of rows
+	Events   Events
 }
 
 // Defaults are good for a sidecar with 256 MiB.
@@ -46,6 +54,8 @@ func Defaults() Options {
 		Log:      slog.New(slog.DiscardHandler),
 	}
 }
+
+func (opt *Options) ours(key ledger.Key) bool { return opt.NotOurs == nil || !opt.NotOurs(key) }
 
 // encoder is the version of the encoder, for the ledger. Options needn't be in it: the rows themselves are kept.
 func (opt *Options) encoder() uint32 { return rows.Version }

@@ -3,10 +3,12 @@ package ingest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
 	eowriterv1 "github.com/eowriter/eowriter/cmd/eowriter/api/eowriter/v1"
+	"github.com/eowriter/eowriter/cmd/eowriter/internal/pace"
 	"github.com/eowriter/eowriter/committed"
 	"github.com/eowriter/eowriter/ledger"
 )
@@ -16,20 +18,23 @@ type partition struct {
 	i   *Ingest
 	key ledger.Key
 
-	share share // of the budget, which guards it
+	share Share // of the budget, which guards it
 
 	mu       sync.Mutex // guards what follows
 	state    eowriterv1.State
 	gone     bool          // it came to nothing, and another one may have its name
 	changed  chan struct{} // closed when state changes; nil: nobody waits
-	failure  *Error        // why it is WAITING or HALTED
+	failure  *Error        // why it is WAITING or HALTED, or is being opened again
+	cause    Cause         // that, in a word
 	retryAt  time.Time     // when it is opened again
 	settling bool          // it has stopped, and what the ledger has of it isn't read yet: nothing is said of positions
 	position []byte        // after the last append that was accepted
 	entries  []*entry      // accepted and not landed, in order; the last queued of them are not offered
 	queued   int
-	last     []mark // the appends with positions of the last batch that landed
-	landedAt []byte // the position that they reached
+	last     []mark    // the appends with positions of the last batch that landed
+	landedAt []byte    // the position that they reached
+	moved    time.Time // when something landed last; of an earlier opening: was written
+	rate     pace.Rate // of rows that land
 
 	// While it is open.
 	cp       *committed.Partition
@@ -48,7 +53,9 @@ type partition struct {
 
 // batch is what was offered to the writer at once: the first entries of those that are open.
 type batch struct {
+	p       *partition
 	entries []*entry
+	digest  ledger.Digest // as the ledger has it
 	result  *committed.Result
 }
 
@@ -82,35 +89,48 @@ func (p *partition) adopt(r recorded) {
 	if last := r.part.Last; last != nil {
 		p.last = positioned(marksOf(last.Before, last.After, last.Digest, last.Parts))
 	}
-	for n := range r.open {
-		if n == 0 || r.open[n].From == 0 { // else it is a part of the same batch
-			p.found(&r.open[n], r.part.Updated)
+	file := r.part.Mode == ledger.Replayable // its appends are somebody else's
+	for from, n := 0, 1; n <= len(r.open) && !file; n++ {
+		if n == len(r.open) || r.open[n].From == 0 { // else it is a part of the same batch
+			p.found(r, r.open[from:n])
+			from = n
 		}
 	}
 	p.reached = p.position
+	if p.moved.IsZero() {
+		p.moved = r.part.Updated
+	}
 	switch {
 	case !r.known:
 		p.set(eowriterv1.State_STATE_NEW)
-	case r.part.Mode == ledger.Replayable:
+	case file:
 		p.set(eowriterv1.State_STATE_FILE)
 	case r.part.Halt != nil:
-		p.failure = refuse(eowriterv1.Reason_REASON_HALTED, "partition %q was halted (%s): %s; see `eowriter ledger show` and `eowriter ledger resolve`",
-			p.key.Name, r.part.Halt.Cause, r.part.Halt.Detail)
+		p.failure = halted(fmt.Sprintf("partition %q was halted (%s): %s", p.key.Name, r.part.Halt.Cause, r.part.Halt.Detail), nil)
+		p.cause = haltCauses[r.part.Halt.Cause]
 		p.set(eowriterv1.State_STATE_HALTED)
 	default:
 		p.set(eowriterv1.State_STATE_IDLE)
 	}
 }
 
-// found takes up a batch that is open in the ledger, by one of its intents.
-func (p *partition) found(in *ledger.Intent, since time.Time) {
-	b := &batch{}
+// found takes up a batch that is open in the ledger, by its intents. It takes room like new ones, so that runs which die
+// one after another don't add up; unless the partition is halted or a file's, for then it takes nothing new.
+func (p *partition) found(r recorded, of []ledger.Intent) {
+	in := &of[0]
+	b := &batch{p: p, digest: in.Digest}
 	for _, m := range marksOf(in.Before, in.After, in.Digest, in.Parts) {
-		b.entries = append(b.entries, &entry{mark: m, stored: true, since: since, offered: make(chan struct{}), done: make(chan struct{})})
+		e := &entry{mark: m, stored: true, since: r.part.Updated, offered: make(chan struct{}), done: make(chan struct{})}
+		if r.part.Halt == nil && r.part.Mode == ledger.Frozen {
+			e.room = p.i.budget.retake(&p.share, sizeOf(of))
+			of = nil // the first has it all
+		}
+		b.entries = append(b.entries, e)
 		if m.after != nil {
 			p.position = m.after
 		}
 	}
+	b.entries[0].bytes = in.Bytes
 	p.entries = append(p.entries, b.entries...)
 	p.open = append(p.open, b)
 }
@@ -134,7 +154,7 @@ func (p *partition) refusal() error {
 	case eowriterv1.State_STATE_HALTED:
 		return p.failure
 	case eowriterv1.State_STATE_FILE:
-		return refuse(eowriterv1.Reason_REASON_INVALID, "partition %q is a file's: it takes no appends", p.key.Name)
+		return fileRefusal(p.key)
 	}
 	e := refuse(eowriterv1.Reason_REASON_UNAVAILABLE, "partition %q is being opened: BigQuery has not answered yet; nothing was accepted", p.key.Name)
 	e.RetryAfter = soon
@@ -207,11 +227,14 @@ func (p *partition) follow() {
 	p.encoding = e
 }
 
-// resume begins to open the partition if something of it is left to land.
+// resume begins to open the partition if something of it is left to land, and tells if it is halted.
 func (p *partition) resume() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.state == eowriterv1.State_STATE_IDLE && len(p.open) > 0 {
+	switch {
+	case p.state == eowriterv1.State_STATE_HALTED:
+		p.i.opt.Log.Error("partition is halted", p.attrs("error", p.failure)...)
+	case p.state == eowriterv1.State_STATE_IDLE && len(p.open) > 0:
 		p.start()
 	}
 }

@@ -28,12 +28,13 @@ func token(position string) []byte {
 // entry is an accepted append that has not landed.
 type entry struct {
 	mark
-	room   *Room // nil: of an earlier opening
+	room   *Room // nil: none, see found
 	stored bool  // of an earlier opening, so the ledger has it
+	span   Span  // or nil
 
 	// Until it is offered to the writer.
 	encoded [][]byte
-	bytes   int64
+	bytes   int64 // also afterwards; of an earlier opening its batch's first has those of all
 	schema  *committed.Schema
 	dead    []ledger.Dead
 	nDead   int // how many they were

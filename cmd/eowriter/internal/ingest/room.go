@@ -5,20 +5,21 @@ import (
 	"sync"
 
 	eowriterv1 "github.com/eowriter/eowriter/cmd/eowriter/api/eowriter/v1"
+	"github.com/eowriter/eowriter/ledger"
 )
 
 // budget is the memory that all appends share, from the moment in which they are read until they have landed.
 type budget struct {
 	opt *Options
 
-	mu      sync.Mutex // guards what follows, and every share
+	mu      sync.Mutex // guards what follows, and every Share
 	bytes   int64
 	appends int
 	freed   chan struct{} // closed when room was given back; nil: nobody waits
 }
 
-// share is what a partition has of the budget.
-type share struct {
+// Share is what a partition has of the budget. The zero value is nothing.
+type Share struct {
 	bytes   int64
 	appends int
 }
@@ -27,7 +28,7 @@ type share struct {
 type Room struct {
 	b     *budget
 	bytes int64
-	of    *share // nil: of nobody yet
+	of    *Share // nil: of nobody yet
 }
 
 // Room begins to take room for an append that is being read.
@@ -58,6 +59,11 @@ func (r *Room) Release() {
 		b.appends--
 	}
 	r.bytes, r.of = 0, nil
+	b.wake()
+}
+
+// wake tells those who wait that something was given back; mu is held.
+func (b *budget) wake() {
 	if b.freed != nil {
 		close(b.freed)
 		b.freed = nil
@@ -65,7 +71,7 @@ func (r *Room) Release() {
 }
 
 // assign makes it n bytes of a partition, if they are free; otherwise the channel is closed when more is.
-func (r *Room) assign(s *share, n int64) (ok bool, freed <-chan struct{}) {
+func (r *Room) assign(s *Share, n int64) (ok bool, freed <-chan struct{}) {
 	b := r.b
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -82,6 +88,52 @@ func (r *Room) assign(s *share, n int64) (ok bool, freed <-chan struct{}) {
 		b.freed = make(chan struct{})
 	}
 	return false, b.freed
+}
+
+// Take takes n bytes for a source of rows beside the producers, as they have it: so that it leaves room for others. If there
+// are none it returns a channel that is closed when something was given back.
+func (i *Ingest) Take(s *Share, n int64) (*Room, <-chan struct{}) {
+	r := i.Room()
+	ok, freed := r.assign(s, n)
+	if !ok {
+		return nil, freed
+	}
+	return r, nil
+}
+
+// Shrink gives back all but n bytes.
+func (r *Room) Shrink(n int64) {
+	r.b.mu.Lock()
+	defer r.b.mu.Unlock()
+	back := max(0, r.bytes-n)
+	r.b.bytes -= back
+	r.bytes -= back
+	if r.of != nil {
+		r.of.bytes -= back
+	}
+	r.b.wake()
+}
+
+// retake makes room for an append that was accepted in an earlier opening, whether it is free or not.
+func (b *budget) retake(s *Share, n int64) *Room {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.bytes += n
+	b.appends++
+	s.bytes += n
+	s.appends++
+	return &Room{b: b, bytes: n, of: s}
+}
+
+// sizeOf is what intents take in memory when they are sent again.
+func sizeOf(intents []ledger.Intent) (n int64) {
+	for i := range intents {
+		n += intents[i].Bytes
+		for j := range intents[i].Dead {
+			n += int64(len(intents[i].Dead[j].Content))
+		}
+	}
+	return n
 }
 
 // perRow is what a row costs beside its bytes.

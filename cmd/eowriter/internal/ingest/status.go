@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -30,7 +31,7 @@ func (i *Ingest) state(key ledger.Key) (s *eowriterv1.Partition, known bool, err
 	}
 	part.Key = key
 	p, err := i.find(key, false)
-	s, known = stateOf(&part, p)
+	s, known = i.stateOf(&part, p)
 	return s, known, err
 }
 
@@ -52,39 +53,51 @@ func (i *Ingest) Ask(ctx context.Context, key ledger.Key) (*eowriterv1.Partition
 
 // Partitions returns the state of all partitions, or of those of a table, projects/P/datasets/D/tables/T, ordered by table and name.
 func (i *Ingest) Partitions(table string) ([]*eowriterv1.Partition, error) {
+	var all []*eowriterv1.Partition
+	err := i.each(table, func(part *ledger.Partition, p *partition) {
+		s, _ := i.stateOf(part, p)
+		all = append(all, s)
+	})
+	slices.SortFunc(all, byName)
+	return all, err
+}
+
+// each calls f with every partition of a table, or of all, as the ledger has it, and as it is known here. One of them may be
+// nothing: the zero value but for the key, or nil.
+func (i *Ingest) each(table string, f func(part *ledger.Partition, p *partition)) error {
 	recorded, err := i.led.Partitions()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	used := map[ledger.Key]*partition{}
 	for _, p := range i.all(table) {
 		used[p.key] = p
 	}
-	var all []*eowriterv1.Partition
+	known := map[ledger.Key]bool{}
 	for n := range recorded {
 		part := &recorded[n]
 		if table == "" || part.Key.Table == table {
-			s, _ := stateOf(part, used[part.Key])
-			all = append(all, s)
+			f(part, used[part.Key])
 		}
+		known[part.Key] = true
 		delete(used, part.Key)
 	}
 	for _, p := range used {
-		s, _ := stateOf(&ledger.Partition{Key: p.key}, p)
-		all = append(all, s)
+		f(&ledger.Partition{Key: p.key}, p)
 	}
-	slices.SortFunc(all, func(a, b *eowriterv1.Partition) int {
-		if c := strings.Compare(a.Table, b.Table); c != 0 {
-			return c
-		}
-		return strings.Compare(a.Partition, b.Partition)
-	})
-	return all, nil
+	for _, key := range i.unread(table, known) {
+		f(&ledger.Partition{Key: key}, nil)
+	}
+	return nil
+}
+
+func byName(a, b *eowriterv1.Partition) int {
+	return cmp.Or(strings.Compare(a.Table, b.Table), strings.Compare(a.Partition, b.Partition))
 }
 
 // stateOf puts together what the ledger knows of a partition, which may be nothing, and what is known of it here. While
 // it is being found out what of the latter is in the ledger, the position is that of what has landed: known is false.
-func stateOf(part *ledger.Partition, p *partition) (s *eowriterv1.Partition, known bool) {
+func (i *Ingest) stateOf(part *ledger.Partition, p *partition) (s *eowriterv1.Partition, known bool) {
 	s = &eowriterv1.Partition{
 		Table: short(part.Key.Table), Partition: part.Key.Name, State: eowriterv1.State_STATE_NEW,
 		Position: text(part.Position), LandedPosition: text(part.Position),
@@ -94,10 +107,9 @@ func stateOf(part *ledger.Partition, p *partition) (s *eowriterv1.Partition, kno
 	if part.Epoch > 0 {
 		s.State = eowriterv1.State_STATE_IDLE
 	}
-	if part.Mode == ledger.Replayable {
-		s.State = eowriterv1.State_STATE_FILE
-	}
-	return s, p == nil || p.describe(s)
+	known = p == nil || p.describe(s)
+	i.describe(part, s)
+	return s, known
 }
 
 func (p *partition) describe(s *eowriterv1.Partition) (known bool) {

@@ -104,16 +104,23 @@ func (p *partition) landed() {
 		default:
 			return
 		}
-		if _, err := b.result.Wait(context.Background()); err != nil {
+		ack, err := b.result.Wait(context.Background())
+		if err != nil {
 			return // it has stopped: closed sees to the rest
 		}
-		p.progress = true
+		now := time.Now()
+		p.progress, p.moved = true, now
+		p.measure(now, b, ack.Rows)
 		marks := make([]mark, len(b.entries))
 		for n, e := range b.entries {
 			marks[n] = e.mark
 			if e.room != nil {
 				e.room.Release()
 			}
+			if landed := p.i.opt.Events.Landed; landed != nil {
+				landed(p.key, e.bytes, now.Sub(e.since))
+			}
+			e.end(nil)
 			close(e.done)
 		}
 		if marks = positioned(marks); len(marks) > 0 {
@@ -125,6 +132,19 @@ func (p *partition) landed() {
 		p.entries = p.entries[len(b.entries):]
 		p.wake()
 	}
+}
+
+// measure measures a batch that has landed; p.mu is held.
+func (p *partition) measure(now time.Time, b *batch, rows int64) {
+	bytes := int64(0)
+	for _, e := range b.entries {
+		bytes += e.bytes
+		if !e.stored { // else it has waited for this opening
+			p.i.meter.Took(now, now.Sub(e.since))
+		}
+	}
+	p.i.meter.Rows(now, rows, bytes)
+	p.rate.Add(now, rows)
 }
 
 // closed closes the partition at the writer, and returns why.
@@ -173,6 +193,7 @@ func (e *entry) fail(err error) {
 		e.room.Release()
 	}
 	e.err = err
+	e.end(err)
 	if e.result == nil {
 		close(e.offered)
 	}
@@ -214,14 +235,14 @@ func (p *partition) stopped(err error, delay time.Duration) (again bool) {
 	case errors.Is(err, errStopped):
 		return false
 	case isHalted(err):
-		p.failure = why(err)
+		p.failure, p.cause = why(err), causeOf(err)
 		p.set(eowriterv1.State_STATE_HALTED)
-		log.Error("partition halted", p.attrs("error", err)...)
+		log.Error("partition halted", p.attrs("cause", p.cause, "stream", r.part.Stream, "error", p.failure)...)
 		return false
 	}
-	p.failure, p.retryAt = why(err), time.Now().Add(delay)
+	p.failure, p.cause, p.retryAt = why(err), causeOf(err), time.Now().Add(delay)
 	p.set(eowriterv1.State_STATE_WAITING)
-	log.Warn("partition stopped", p.attrs("error", err, "retry_in", delay.Round(time.Millisecond))...)
+	log.Warn("partition stopped", p.attrs("cause", p.cause, "stream", r.part.Stream, "error", Loggable(err), "retry_in", delay.Round(time.Millisecond).String())...)
 	return true
 }
 

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/eowriter/eowriter/cmd/eowriter/internal/lines"
 	"github.com/eowriter/eowriter/cmd/eowriter/internal/source"
 	"github.com/eowriter/eowriter/committed"
 	"github.com/eowriter/eowriter/ledger"
@@ -29,9 +30,9 @@ type counts struct {
 }
 
 // accepted counts a batch that the writer took.
-func (c *counts) accepted(b *arena) {
-	c.read.Add(int64(b.input()))
-	c.lines.Add(b.size)
+func (c *counts) accepted(b *lines.Batch) {
+	c.read.Add(int64(b.Input()))
+	c.lines.Add(b.Size())
 	c.inFlight.Add(1)
 }
 

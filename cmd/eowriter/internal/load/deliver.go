@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/eowriter/eowriter/cmd/eowriter/internal/deadletter"
+	"github.com/eowriter/eowriter/cmd/eowriter/internal/plural"
 )
 
 // openFile opens the file for dead letters, if that is where they go.
@@ -28,9 +29,7 @@ func (l *loader) openTable(ctx context.Context) error {
 	if l.opt.DeadTable == "" {
 		return nil
 	}
-	opt := l.opt
-	opt.Table, opt.Schema = opt.DeadTable, nil
-	ts, err := opt.schema(ctx)
+	ts, err := l.ask(ctx, l.opt.DeadTable)
 	if err != nil {
 		return err
 	}
@@ -117,7 +116,7 @@ func (l *loader) countWaiting() error {
 		return err
 	}
 	if l.waiting = n; n > 0 && l.delivery == nil {
-		l.display.say("%d dead letters wait in the ledger: load with --dead-letters to have them delivered, or see eowriter ledger letters", n)
+		l.display.say("%s in the ledger: load with --dead-letters to have them delivered, or see eowriter ledger letters", plural.Of(n, "dead letter waits", "dead letters wait"))
 	}
 	return nil
 }

@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"github.com/eowriter/eowriter/cmd/eowriter/internal/plural"
 	"github.com/eowriter/eowriter/cmd/eowriter/internal/source"
 	"github.com/schollz/progressbar/v3"
 )
@@ -26,6 +28,7 @@ const (
 type display struct {
 	Progress
 	counts *counts
+	wait   atomic.Pointer[string] // what is waited for before there is anything to count; nil: nothing
 
 	mu  sync.Mutex // one writer to Out at a time; guards bar
 	bar *progressbar.ProgressBar
@@ -84,7 +87,7 @@ func (d *display) run(ctx context.Context, every time.Duration, quit <-chan stru
 		case <-interrupted:
 			interrupted = nil
 			if n := d.counts.inFlight.Load(); n > 0 {
-				d.say("stopping: %d batches in flight have to land first; interrupt again to quit at once, nothing is lost by it", n)
+				d.say("stopping: %s to land first; interrupt again to quit at once, nothing is lost by it", plural.Of(n, "batch in flight has", "batches in flight have"))
 			}
 		case now := <-tick.C:
 			lines := d.counts.lines.Load()
@@ -98,9 +101,12 @@ func (d *display) run(ctx context.Context, every time.Duration, quit <-chan stru
 func (d *display) show(speed float64) {
 	c := d.counts
 	landed := c.appended.Load() + c.confirmed.Load()
-	state := fmt.Sprintf("%d rows, %.1f MB/s, %d in flight, %d replays", landed, speed, max(c.inFlight.Load(), 0), c.replays.Load())
+	state := fmt.Sprintf("%s, %.1f MB/s, %d in flight, %s", plural.Rows(landed), speed, max(c.inFlight.Load(), 0), plural.Of(c.replays.Load(), "replay", "replays"))
 	if w := c.waiting.Swap(nil); w != nil {
 		d.say("%s: the service doesn't take it; tried %d times, again in %v", source.Printable(w.partition), w.attempt, w.delay.Round(time.Millisecond))
+	}
+	if wait := d.wait.Load(); wait != nil {
+		state = *wait
 	}
 	if d.bar == nil {
 		d.say("%s", state)
@@ -110,6 +116,13 @@ func (d *display) show(speed float64) {
 	defer d.mu.Unlock()
 	d.bar.Describe(state)
 	_ = d.bar.Set64(c.consumed.Load()) // a display that fails is no reason to fail
+}
+
+// waitFor has that shown instead of counts, until the returned function is called.
+func (d *display) waitFor(format string, args ...any) (over func()) {
+	text := fmt.Sprintf(format, args...)
+	d.wait.Store(&text)
+	return func() { d.wait.Store(nil) }
 }
 
 // file tells of a whole file. On a terminal the bar is enough.

@@ -50,7 +50,7 @@ func DryRun(ctx context.Context, opt Options) (DryReport, error) {
 	l := &loader{opt: opt, encodings: newEncodings(&opt)}
 	l.display = newDisplay(opt.Progress, &l.counts)
 	err := l.dryRun(ctx, &d)
-	d.report.FieldsIgnored = l.encodings.ignored()
+	d.report.FieldsIgnored = l.encodings.Ignored()
 	slices.SortStableFunc(d.report.Refused, func(a, b Refused) int { return int(b.Rows - a.Rows) })
 	return d.report, interrupted(ctx, err)
 }
@@ -63,7 +63,7 @@ func (l *loader) dryRun(ctx context.Context, d *dryRun) error {
 	if err := l.first(ctx); err != nil {
 		return err
 	}
-	enc := l.encodings.newest().enc
+	enc := l.encodings.Newest().Enc
 	return l.each(inputs, func(in *input) error { return d.file(ctx, in.path, enc) })
 }
 

@@ -8,6 +8,8 @@ import (
 	"io"
 	"sync/atomic"
 
+	"github.com/eowriter/eowriter/cmd/eowriter/internal/lines"
+	"github.com/eowriter/eowriter/cmd/eowriter/internal/plural"
 	"github.com/eowriter/eowriter/cmd/eowriter/internal/source"
 	"github.com/eowriter/eowriter/committed"
 	"google.golang.org/grpc/codes"
@@ -20,13 +22,10 @@ type file struct {
 	in *input
 	p  *committed.Partition
 
-	encoding *encoding         // of the next batch
-	known    *committed.Schema // the partition's, when it was looked at last
-	doubting bool              // about the line that is next: the service is to be asked
-	asked    bool              // it was, and has no other schema
-	refused  int64             // letters and dead rows that the ledger has, and the encoder's of this run
-	dead     *atomic.Int64     // letters
-	last     error             // the newest line that became a dead row
+	encoding *lines.Follower
+	refused  int64         // letters and dead rows that the ledger has, and the encoder's of this run
+	dead     *atomic.Int64 // letters
+	last     error         // the newest line that became a dead row
 }
 
 // loadFile loads what is left of one file. When reading ends, or the file has a row that can't be loaded, everything
@@ -53,7 +52,7 @@ func (l *loader) loadFile(reading context.Context, in *input) error {
 		err = f.tooMany() // of those in flight some may have been refused at last
 	}
 	if whole && err == nil {
-		l.display.file("%s: landed, %d rows%s", source.Name(in.path), in.file.Position().Rows, deadText(f.dead.Load()))
+		l.display.file("%s: landed, %s%s", source.Name(in.path), plural.Rows(in.file.Position().Rows), deadText(f.dead.Load()))
 	}
 	return err
 }
@@ -63,7 +62,7 @@ func deadText(dead int64) string {
 	if dead == 0 {
 		return ""
 	}
-	return fmt.Sprintf(", %d of them are dead letters", dead)
+	return ", " + plural.Of(dead, "of them is a dead letter", "of them are dead letters")
 }
 
 // given is err, or nil if it comes from reading having ended.
@@ -83,10 +82,9 @@ func (f *file) open(ctx context.Context, replay *replay) error {
 		}
 		in.file = opened
 	}
-	f.encoding = f.l.encodings.newest()
-	f.known = f.encoding.schema
+	encoding := f.l.encodings.Newest()
 	cfg := committed.PartitionConfig{
-		Table: in.key.Table, Name: in.key.Name, Schema: f.encoding.schema, Encoder: f.l.opt.encoder(), MaxDead: f.l.opt.MaxDead.most(),
+		Table: in.key.Table, Name: in.key.Name, Schema: encoding.Schema, Encoder: f.l.opt.encoder(), MaxDead: f.l.opt.MaxDead.most(),
 		DefaultValues: f.l.opt.DefaultValues,
 	}
 	if in.replayable() {
@@ -102,41 +100,46 @@ func (f *file) open(ctx context.Context, replay *replay) error {
 			p.Close(context.WithoutCancel(ctx)))
 	}
 	f.p = p
+	f.encoding = f.l.encodings.Follow(p, encoding, f.l.opt.MaxDead.None(), func() {
+		f.l.display.say("%s: the table's schema has changed; rows from line %d on are encoded for it", source.Name(in.path), in.file.Line())
+	})
 	return nil
 }
 
 // appendAll reads batches and appends them (B1) until the file or reading ends; whole says that it was the file.
 func (f *file) appendAll(reading context.Context) (whole bool, err error) {
-	b := new(arena) // Append copies the rows
+	b := new(lines.Batch) // Append copies the rows
 	position := f.in.position
 	for reading.Err() == nil {
-		if err := f.follow(); err != nil {
+		if err := f.encoding.Follow(); err != nil {
 			return false, err
 		}
-		b.reset()
-		end := b.fill(f.in.file, f.encoding.enc, f.l.opt.BatchRows, f.l.opt.BatchBytes, f.bury)
-		if b.input() > 0 {
-			f.refused += int64(len(b.dead))
+		b.Reset()
+		encoding := f.encoding.Encoding()
+		end := b.Fill(f.in.file, encoding.Enc, f.l.opt.BatchRows, f.l.opt.BatchBytes, f.bury)
+		if b.Input() > 0 {
+			f.refused += int64(len(b.Dead()))
 			if err := f.tooMany(); err != nil {
 				return false, err
 			}
 			at := f.in.file.Position()
 			next := at.Token()
 			_, err := f.p.Append(reading, committed.Batch{
-				After: position, Position: next, Rows: b.rows, Dead: b.dead, Digest: b.digest(), Schema: f.encoding.schema,
+				After: position, Position: next, Rows: b.Rows(), Dead: b.Dead(), Digest: b.Digest(), Schema: encoding.Schema,
 			})
 			if err != nil {
 				return false, given(reading, f.explain(b, err))
 			}
 			f.l.counts.accepted(b)
-			position, f.asked = next, false
+			f.encoding.Accepted()
+			position = next
 		}
-		var bad *badLine
+		var bad *lines.BadLine
 		switch {
 		case end == io.EOF:
 			return true, nil
-		case errors.As(end, &bad) && f.doubting:
-			if err := f.ask(reading, bad.err); err != nil {
+		case errors.As(end, &bad) && f.encoding.Doubting():
+			if err := f.encoding.Ask(reading, bad.Err); err != nil {
 				return false, given(reading, err)
 			}
 		case end != nil:
@@ -148,7 +151,7 @@ func (f *file) appendAll(reading context.Context) (whole bool, err error) {
 
 // stopped adds to the error of a line that stops the load what to do.
 func stopped(err error) error {
-	var bad *badLine
+	var bad *lines.BadLine
 	if !errors.As(err, &bad) {
 		return err
 	}
@@ -157,10 +160,10 @@ func stopped(err error) error {
 
 // bury says whether a line that the encoder refused becomes a dead row now.
 func (f *file) bury(refused error) bool {
-	if f.doubting = f.doubted(refused); f.doubting || f.l.opt.MaxDead.None() {
+	if f.encoding.Doubted(refused) || f.l.opt.MaxDead.None() {
 		return false
 	}
-	f.last = &badLine{f.in.file.Name(), f.in.file.Line(), refused}
+	f.last = &lines.BadLine{Where: f.in.file.Where(), Err: refused}
 	return true
 }
 
@@ -182,10 +185,10 @@ func (f *file) tooMany() error {
 }
 
 // explain adds to an error of Append where the rows are.
-func (f *file) explain(b *arena, err error) error {
+func (f *file) explain(b *lines.Batch, err error) error {
 	switch {
 	case errors.Is(err, committed.ErrTooLarge):
-		return fmt.Errorf("%s: %d rows up to line %d: %w", source.Name(f.in.path), b.input(), f.in.file.Position().Lines, err)
+		return fmt.Errorf("%s: %s up to line %d: %w", source.Name(f.in.path), plural.Rows(b.Input()), f.in.file.Position().Lines, err)
 	case errors.Is(err, committed.ErrTooManyDead) && f.last != nil:
 		return fmt.Errorf("%s: %w: mend the data or the table, or raise --max-dead-letters, and start again; the last: %w",
 			source.Name(f.in.path), err, f.last)

@@ -4,7 +4,7 @@
 // how far each of them got in an earlier run. Before anything is sent, every file that the ledger knows is read up to
 // there and must still have the bytes that were loaded (resume.go). Then several files at a time are read, encoded and
 // appended batch by batch (file.go); a batch that was bound and has not landed before the last run ended is read again
-// when the writer asks for it (replay.go). When the table's schema changes, the files follow it (follow.go). Rows that are
+// when the writer asks for it (replay.go). When the table's schema changes, the files follow it (package lines). Rows that are
 // refused become dead letters if they may, and are delivered while files are loaded and at the end (deliver.go).
 //
 // DryRun encodes the files and sends nothing.
@@ -20,6 +20,7 @@ import (
 
 	"cloud.google.com/go/bigquery/storage/apiv1/storagepb"
 	"github.com/eowriter/eowriter/cmd/eowriter/internal/deadletter"
+	"github.com/eowriter/eowriter/cmd/eowriter/internal/lines"
 	"github.com/eowriter/eowriter/cmd/eowriter/internal/rowform"
 	"github.com/eowriter/eowriter/committed"
 	"github.com/eowriter/eowriter/ledger"
@@ -70,7 +71,7 @@ func Run(ctx context.Context, opt Options) (Report, error) {
 	err := l.run(ctx)
 	report := l.counts.report(time.Since(started))
 	report.LettersWaiting = l.waiting
-	report.FieldsIgnored = l.encodings.ignored()
+	report.FieldsIgnored = l.encodings.Ignored()
 	if l.delivery != nil {
 		report.LettersDelivered = l.delivery.Delivered()
 	}
@@ -85,7 +86,7 @@ type loader struct {
 	opt       Options
 	led       *ledger.Ledger
 	w         *committed.Writer
-	encodings *encodings
+	encodings *lines.Encodings
 	counts    counts
 	display   *display
 

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -184,31 +183,6 @@ func TestServiceOutOfReach(t *testing.T) {
 	require.ErrorContains(t, err, "connection refused")
 }
 
-// A batch must be cut where the user said, and never so that a row is lost at the cut.
-func TestFillCuts(t *testing.T) {
-	enc, err := rows.Compile(schema(t))
-	require.NoError(t, err)
-	path := filepath.Join(t.TempDir(), "a")
-	text := strings.Repeat("{\"s\": \"12345678\"}\n\n", 10) + `{"s": "` + strings.Repeat("x", 100) + "\"}\n{\"n\": 1}\n"
-	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
-	f, err := source.Open(path, nil)
-	require.NoError(t, err)
-	defer f.Close()
-	var sizes []int
-	for end := error(nil); end == nil; {
-		b := new(arena)
-		b.reset()
-		end = b.fill(f, enc, 4, 30, func(error) bool { return false }) // three of the short rows
-		require.Equal(t, len(b.ends), len(b.rows))
-		require.Equal(t, b.buf, bytes.Join(b.rows, nil))
-		sizes = append(sizes, len(b.rows))
-		if end != nil {
-			require.Equal(t, io.EOF, end)
-		}
-	}
-	require.Equal(t, []int{3, 3, 3, 1, 1, 1}, sizes, "the long row is alone")
-}
-
 // Where nobody looks at a screen there must be plain lines and no control characters; on a terminal a bar.
 func TestDisplay(t *testing.T) {
 	for _, terminal := range []bool{false, true} {
@@ -219,6 +193,11 @@ func TestDisplay(t *testing.T) {
 			ctx, cancel := context.WithCancel(context.Background())
 			stop := d.start(ctx, []*input{{path: "a", size: 1000}})
 			synctest.Wait() // it looks at the counts when it starts
+			over := d.waitFor("no schema of %s yet", "p.d.t")
+			time.Sleep(6 * time.Second) // fake time: at least one tick
+			over()
+			require.Contains(t, out.String(), "no schema of p.d.t yet")
+			require.NotContains(t, out.String(), "rows", "there is nothing to count")
 			c.appended.Store(77)
 			c.lines.Store(10e6)
 			c.consumed.Store(500)

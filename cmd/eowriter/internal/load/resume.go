@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/eowriter/eowriter/cmd/eowriter/internal/plural"
 	"github.com/eowriter/eowriter/cmd/eowriter/internal/source"
 	"github.com/eowriter/eowriter/ledger"
 )
@@ -71,7 +72,7 @@ func (l *loader) verify(ctx context.Context, in *input) error {
 	switch _, err := in.file.Peek(); {
 	case err == io.EOF:
 		in.close()
-		l.display.file("%s: nothing to do, its %d rows have landed%s", source.Name(in.path), acked.Rows, deadText(part.Dead))
+		l.display.file("%s: nothing to do, its %s landed%s", source.Name(in.path), plural.Of(acked.Rows, "row has", "rows have"), deadText(part.Dead))
 	case err != nil:
 		return err
 	}

@@ -23,3 +23,19 @@ func (c Choices) Options() (options []rows.Option) {
 	}
 	return options
 }
+
+// Encoder is the version of the encoder with its options: what it makes of a line depends on both, and so batches of an
+// earlier run with others are encoded anew.
+func (c Choices) Encoder() uint32 {
+	version := uint32(rows.Version) << 3
+	if c.IgnoreUnknownFields {
+		version |= 1
+	}
+	if c.JSONText {
+		version |= 2
+	}
+	if c.DefaultValues {
+		version |= 4
+	}
+	return version
+}

@@ -4,7 +4,11 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
+	eowriterv1 "github.com/eowriter/eowriter/cmd/eowriter/api/eowriter/v1"
+	"github.com/eowriter/eowriter/cmd/eowriter/internal/ingest"
+	"github.com/eowriter/eowriter/ledger"
 	"github.com/stretchr/testify/require"
 )
 
@@ -55,4 +59,57 @@ func TestOperatorsHaveAListener(t *testing.T) {
 	require.Equal(t, 200, status("GET", "/healthz"), "the socket has everything")
 	require.Equal(t, 200, status("GET", get))
 	http.DefaultClient.CloseIdleConnections()
+}
+
+// TestReady asks whether the sidecar can do its work. If it failed, a load balancer or Kubernetes would send rows where they are
+// refused, or take a sidecar out that only waits for one table.
+func TestReady(t *testing.T) {
+	g := newRig(t, nil)
+	status, text := g.get("/readyz")
+	require.Equal(t, http.StatusOK, status, text)
+	push(t, g.client(false), rowsOf+"a/rows?position=1", strings.NewReader(lineOf(0)))
+	// A table that isn't there is one partition's trouble.
+	push(t, g.client(false), "http://localhost/v1/tables/p.d.none/partitions/a/rows?position=1", strings.NewReader(lineOf(0)))
+	status, text = g.get("/readyz")
+	require.Equal(t, http.StatusOK, status, text)
+
+	// Draining.
+	g.stall()
+	push(t, g.client(false), rowsOf+"a/rows?expect=1&position=2&ack=stored", strings.NewReader(lineOf(1)))
+	stopped := make(chan error, 1)
+	go func() { stopped <- g.stop() }()
+	require.Eventually(t, func() bool {
+		status, text = g.get("/readyz")
+		return status == http.StatusServiceUnavailable
+	}, 30*time.Second, time.Millisecond)
+	require.Contains(t, text, "draining")
+	g.letGo()
+	require.NoError(t, <-stopped)
+}
+
+// If it fails, a sidecar that can't reach BigQuery, or whose ledger has failed, is said to be ready; or one isn't that can
+// write to another table.
+func TestNotReady(t *testing.T) {
+	open := map[eowriterv1.State]int{eowriterv1.State_STATE_OPEN: 1, eowriterv1.State_STATE_WAITING: 2}
+	stuck := map[eowriterv1.State]int{eowriterv1.State_STATE_OPENING: 1, eowriterv1.State_STATE_WAITING: 1, eowriterv1.State_STATE_IDLE: 3}
+	unreached := map[ingest.Cause]int{ingest.Unreached: 2}
+	for _, c := range []struct {
+		ledger error
+		stats  ingest.Stats
+		want   string
+	}{
+		{stats: ingest.Stats{}},
+		{stats: ingest.Stats{States: open, Stopped: unreached}},
+		{stats: ingest.Stats{States: stuck, Stopped: map[ingest.Cause]int{ingest.Blocked: 1}}},
+		{stats: ingest.Stats{States: stuck, Stopped: unreached}, want: "BigQuery is not reached: 2 partitions"},
+		{stats: ingest.Stats{Closing: true}, want: "draining"},
+		{ledger: ledger.ErrFailed, want: "ledger has failed"},
+	} {
+		err := notReady(c.ledger, &c.stats)
+		if c.want == "" {
+			require.NoError(t, err)
+		} else {
+			require.ErrorContains(t, err, c.want)
+		}
+	}
 }

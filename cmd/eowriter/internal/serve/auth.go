@@ -17,18 +17,26 @@ import (
 )
 
 // isHealth says that a request asks after the sidecar's health, as machines do that have no token and may never be refused.
-func isHealth(r *http.Request) bool { return slices.Contains([]string{"/healthz", "/readyz"}, r.URL.Path) }
+func isHealth(r *http.Request) bool {
+	return slices.Contains([]string{"/healthz", "/readyz"}, r.URL.Path)
+}
+
+// isPublic says that a request may be anybody's: it is for health, or for the status page's files, which ask for a token when
+// they need one.
+func isPublic(r *http.Request) bool {
+	return isHealth(r) || r.URL.Path == "/" || strings.HasPrefix(r.URL.Path, "/page/")
+}
 
 // asked finds out who makes a request.
 func (d *door) asked(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if d.guard == nil || isHealth(r) {
+		if d.guard == nil || isPublic(r) {
 			next.ServeHTTP(w, r)
 			return
 		}
 		caller, err := d.guard.Who(r)
 		if err != nil {
-			w.Header().Set("WWW-Authenticate", `Basic realm="eowriter"`) // browsers ask their user
+			w.Header().Set("WWW-Authenticate", "Bearer")
 			deny(w, r, &ingest.Error{Reason: eowriterv1.Reason_REASON_UNAUTHENTICATED, Message: err.Error(), Err: err})
 			return
 		}
@@ -39,7 +47,7 @@ func (d *door) asked(next http.Handler) http.Handler {
 // forOperators refuses who may not know of all tables.
 func forOperators(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !isHealth(r) && !guard.From(r.Context()).MaySee("") {
+		if !isPublic(r) && !guard.From(r.Context()).MaySee("") {
 			deny(w, r, forbidden("this is for operators"))
 			return
 		}

@@ -65,7 +65,7 @@ func (l *logs) String() string {
 }
 
 func newRig(t testing.TB, change func(*Options)) *rig {
-	schema, err := rows.ParseSchema([]byte(`[{"name": "n", "type": "INTEGER", "mode": "REQUIRED"}, {"name": "s", "type": "STRING"}]`))
+	schema, err := rows.ParseSchema([]byte(`[{"name": "n", "type": "INTEGER", "mode": "REQUIRED"}, {"name": "s", "type": "STRING"}, {"name": "short", "type": "STRING", "maxLength": 3}]`))
 	require.NoError(t, err)
 	srv, err := emulator.Start(emulator.Options{Tables: map[string]*storagepb.TableSchema{testTable: schema}})
 	require.NoError(t, err)

@@ -45,6 +45,7 @@ const RowsHelp = `  POST /v1/tables/TABLE/partitions/PARTITION/rows
 type rowsHandler struct {
 	in       *ingest.Ingest
 	maxBytes int64
+	refused  func(error) // is told of each append that is answered with an error
 }
 
 // ServeHTTP answers the route.
@@ -65,7 +66,9 @@ func (h *rowsHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	var answer proto.Message
 	if rows {
-		answer, err = h.append(r, key)
+		if answer, err = h.append(r, key); err != nil {
+			h.refused(err)
+		}
 	} else if err = maySee(r.Context(), key.Table); err == nil {
 		answer, err = h.in.Ask(r.Context(), key)
 	}

@@ -19,8 +19,9 @@ import (
 
 // writer is the service eowriter.v1.Writer.
 type writer struct {
-	in     *ingest.Ingest
-	window int // appends of a stream that may be unanswered
+	in      *ingest.Ingest
+	window  int         // appends of a stream that may be unanswered
+	refused func(error) // is told of each append that is answered with an error
 }
 
 // keyOf is a partition as the API names it.
@@ -68,19 +69,25 @@ func appendOf(ctx context.Context, r *eowriterv1.AppendRequest) (a ingest.Append
 
 // Append implements the API.
 func (s *writer) Append(ctx context.Context, req *connect.Request[eowriterv1.AppendRequest]) (*connect.Response[eowriterv1.AppendResponse], error) {
-	a, err := appendOf(ctx, req.Msg)
+	response, err := s.append(ctx, req.Msg)
 	if err != nil {
-		return nil, rpcError(err)
-	}
-	pending, err := s.in.Accept(ctx, a)
-	if err != nil {
-		return nil, rpcError(err)
-	}
-	response, err := pending.Wait(ctx, req.Msg.GetAcknowledge())
-	if err != nil {
+		s.refused(err)
 		return nil, rpcError(err)
 	}
 	return connect.NewResponse(response), nil
+}
+
+func (s *writer) append(ctx context.Context, r *eowriterv1.AppendRequest) (*eowriterv1.AppendResponse, error) {
+	a, err := appendOf(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	pending, err := s.in.Accept(ctx, a)
+	decoded(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return pending.Wait(ctx, r.GetAcknowledge())
 }
 
 // answer is what one append of a stream will be answered with.
@@ -90,12 +97,13 @@ type answer struct {
 	err     error
 }
 
-func (a answer) wait(ctx context.Context) *eowriterv1.AppendStreamResponse {
+func (s *writer) wait(ctx context.Context, a answer) *eowriterv1.AppendStreamResponse {
 	var response *eowriterv1.AppendResponse
 	if a.err == nil {
 		response, a.err = a.pending.Wait(ctx, a.ack)
 	}
 	if a.err != nil {
+		s.refused(a.err)
 		return &eowriterv1.AppendStreamResponse{Answer: &eowriterv1.AppendStreamResponse_Error{Error: refusal(a.err).Detail()}}
 	}
 	return &eowriterv1.AppendStreamResponse{Answer: &eowriterv1.AppendStreamResponse_Response{Response: response}}
@@ -109,7 +117,7 @@ func (s *writer) AppendStream(ctx context.Context, stream *connect.BidiStream[eo
 	var answering sync.WaitGroup
 	answering.Go(func() {
 		for a := range answers {
-			if err := stream.Send(a.wait(ctx)); err != nil {
+			if err := stream.Send(s.wait(ctx, a)); err != nil {
 				cancel(err) // nobody hears the others
 				return
 			}
@@ -140,6 +148,7 @@ func (s *writer) receive(ctx context.Context, stream *connect.BidiStream[eowrite
 		if err == nil {
 			a.Patient = true
 			one.pending, err = s.in.Accept(ctx, a)
+			decoded(ctx)
 		}
 		one.err = err
 		select {

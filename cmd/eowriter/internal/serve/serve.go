@@ -5,10 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/eowriter/eowriter/cmd/eowriter/internal/guard"
 	"github.com/eowriter/eowriter/cmd/eowriter/internal/ingest"
+	"github.com/eowriter/eowriter/cmd/eowriter/internal/tail"
+	"github.com/eowriter/eowriter/cmd/eowriter/internal/telemetry"
 	"github.com/eowriter/eowriter/committed"
 	"github.com/eowriter/eowriter/ledger"
 	"github.com/eowriter/eowriter/retry"
@@ -31,34 +34,65 @@ type Options struct {
 	MaxConnections int // of each listener
 	MaxRequests    int // of each listener, at the same time
 
+	Pprof bool // with operators' routes, where only who is on this machine can come by
+
+	Tail        tail.Options // its Ingest and Log are set from those here
+	DeadLetters string       // where dead letters are delivered: a file, or a table; neither: they stay in the ledger
+	DeadTable   string       // projects/P/datasets/D/tables/T
+
 	Ingest        ingest.Options
 	StreamAppends int // of one AppendStream that may be unanswered
+	Connections   int // to the service at the same time; partitions take turns with them
 
 	ContactTimeout time.Duration // for the service to be reached at the start; 0: it isn't tried
 	DrainTimeout   time.Duration // for what was accepted to land at the end
 
+	Collector string // URL of an OpenTelemetry collector for metrics and traces, OTLP over HTTP; "": none
+
 	Ready func(addresses []string) // called when requests are taken
 	Log   *slog.Logger
+
+	step func(step string) // of tests: is told when a step of a letter is done; nil: nobody is
 }
 
 // Run serves until ctx ends, and then drains. It returns an error if it can't start or go on: then nothing that was
 // acknowledged is lost, and the next start goes on.
 func Run(ctx context.Context, opt Options) (err error) {
-	led, err := ledger.Open(opt.Ledger, nil)
+	tel, err := telemetry.New(ctx, telemetry.Options{Endpoint: opt.Collector, Log: opt.Log})
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err := tel.Close(context.WithoutCancel(ctx)); err != nil {
+			opt.Log.Warn("the last metrics or traces are lost", "error", err) // no reason to fail
+		}
+	}()
+	commits := &commits{}
+	led, err := ledger.Open(opt.Ledger, &ledger.Options{Committed: func(c ledger.Commit) {
+		tel.Committed(c)
+		commits.note(c)
+	}})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, led.Close()) }()
-	w, err := committed.Open(ctx, led, committed.Options{ClientOptions: opt.ClientOptions})
+	letters := newLetters(led, &opt)
+	w, err := committed.Open(ctx, led, committed.Options{
+		ClientOptions: opt.ClientOptions, MaxConnections: opt.Connections, Events: letters.events(tel.Writer()),
+	})
 	if err != nil {
 		return fmt.Errorf("open the writer: %w", err)
 	}
 	// The partitions are closed by then: nothing to wait for.
 	defer func() { err = errors.Join(err, w.Close(context.WithoutCancel(ctx))) }()
+	if err := letters.open(w); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, letters.close()) }()
 	if err := contact(ctx, led, w, opt.ContactTimeout); err != nil {
 		return err
 	}
-	return serve(ctx, led, w, opt)
+	return serve(ctx, led, w, commits, letters, tel, opt)
 }
 
 // nowhere is a table that there isn't: the service is reached when it says so.
@@ -94,23 +128,40 @@ func contact(ctx context.Context, led *ledger.Ledger, w *committed.Writer, timeo
 }
 
 // serve has the doors open while the sidecar works.
-func serve(ctx context.Context, led *ledger.Ledger, w *committed.Writer, opt Options) (err error) {
+func serve(
+	ctx context.Context, led *ledger.Ledger, w *committed.Writer, commits *commits, letters *letters, tel *telemetry.Telemetry, opt Options,
+) (err error) {
 	doors, err := open(&opt)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, doors.close()) }()
-	opt.Ingest.Log = opt.Log
+	opt.Ingest.Log, opt.Ingest.Events, opt.Ingest.NotOurs = opt.Log, tel.Ingest(), letters.keeps
+	opt.Tail.Ingest, opt.Tail.Log = opt.Ingest, opt.Log
+	logs := tail.New(opt.Tail)
+	opt.Ingest.Files = logs
 	in, err := ingest.New(led, w, opt.Ingest)
 	if err != nil {
 		return err
 	}
-	s := newServer(in, opt)
+	s := newServer(led, in, tel, newStatus(in, led, commits), opt)
+	unobserve, err := tel.Observe(telemetry.Subject{
+		Ledger: led, Stats: in.Stats, Ready: s.ready, Logs: logs.Counts, TotalBytes: opt.Ingest.TotalBytes, TotalAppends: opt.Ingest.TotalAppends,
+	})
+	if err != nil {
+		_, left := in.Close(ctx)
+		return errors.Join(err, left)
+	}
+	defer func() { err = errors.Join(err, unobserve()) }()
+	letters.start()
+	logs.Start(led, w, in)
 	failed := s.start(doors)
 	opt.Log.Info("serving", "ledger", led.Path(), "addresses", doors.addresses())
 	if opt.Ready != nil {
 		opt.Ready(doors.addresses())
 	}
+	m := tellManager(led, in, opt.Log)
+	defer m.close()
 	patience := opt.DrainTimeout
 	select {
 	case <-ctx.Done():
@@ -119,11 +170,17 @@ func serve(ctx context.Context, led *ledger.Ledger, w *committed.Writer, opt Opt
 	case <-led.Failed():
 		err, patience = led.Err(), 0
 	}
-	opt.Log.Info("stopping", "drain_timeout", patience)
+	opt.Log.Info("stopping", "drain_timeout", patience.String())
+	m.stop()
 	drained, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 	defer cancel()
-	remaining, left := in.Close(drained)
+	var closed sync.WaitGroup
+	closed.Go(func() { logs.Close(drained) })
+	_, _ = in.Close(drained)
+	closed.Wait()
+	remaining, left := in.Remaining()
 	s.stop()
+	letters.finish(drained)
 	report(opt.Log, remaining)
 	return errors.Join(err, left)
 }
@@ -131,7 +188,7 @@ func serve(ctx context.Context, led *ledger.Ledger, w *committed.Writer, opt Opt
 // report tells what is left for the next start.
 func report(log *slog.Logger, remaining []*eowriterv1.Partition) {
 	for _, p := range remaining {
-		log.Warn("left for the next start", "table", p.Table, "partition", p.Partition, "appends", p.OpenAppends, "error", p.Error)
+		log.Warn("left for the next start", "table", p.Table, "partition", p.Partition, "appends", p.OpenAppends, "stream", p.Stream)
 	}
 	if len(remaining) == 0 {
 		log.Info("stopped: everything has landed")

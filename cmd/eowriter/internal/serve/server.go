@@ -12,20 +12,26 @@ import (
 	"connectrpc.com/connect"
 	"github.com/eowriter/eowriter/cmd/eowriter/api/eowriter/v1/eowriterv1connect"
 	"github.com/eowriter/eowriter/cmd/eowriter/internal/ingest"
+	"github.com/eowriter/eowriter/cmd/eowriter/internal/telemetry"
+	"github.com/eowriter/eowriter/ledger"
 )
 
 // server answers requests. Its goroutines end with stop.
 type server struct {
-	in     *ingest.Ingest
-	opt    Options
-	https  []*http.Server // one for each door
-	ctx    context.Context // of all requests; ends in stop
-	end    context.CancelFunc
-	served sync.WaitGroup
+	led     *ledger.Ledger
+	in      *ingest.Ingest
+	tel     *telemetry.Telemetry
+	status  *statusService
+	opt     Options
+	https   []*http.Server // one for each door
+	reading reading
+	ctx     context.Context // of all requests; ends in stop
+	end     context.CancelFunc
+	served  sync.WaitGroup
 }
 
-func newServer(in *ingest.Ingest, opt Options) *server {
-	s := &server{in: in, opt: opt}
+func newServer(led *ledger.Ledger, in *ingest.Ingest, tel *telemetry.Telemetry, status *statusService, opt Options) *server {
+	s := &server{led: led, in: in, tel: tel, status: status, opt: opt}
 	s.ctx, s.end = context.WithCancel(context.Background())
 	return s
 }
@@ -49,6 +55,9 @@ func (s *server) serverOf(d *door) *http.Server {
 	return one
 }
 
+// uncompressed: what comes compressed would be expanded before anybody has looked whether there is room for it.
+var uncompressed = connect.WithCompression("gzip", nil, nil)
+
 // readers are the calls that change nothing.
 var readers = []string{
 	eowriterv1connect.WriterGetPartitionProcedure,
@@ -59,8 +68,9 @@ var readers = []string{
 // handler is what all requests go through that come by a door.
 func (s *server) handler(d *door) http.Handler {
 	mux := http.NewServeMux()
-	path, rpc := eowriterv1connect.NewWriterHandler(&writer{in: s.in, window: s.opt.StreamAppends},
-		connect.WithReadMaxBytes(int(s.opt.Ingest.AppendBytes)*3/2+overhead))
+	path, rpc := eowriterv1connect.NewWriterHandler(&writer{in: s.in, window: s.opt.StreamAppends, refused: s.refused},
+		connect.WithReadMaxBytes(int(s.opt.Ingest.AppendBytes)*3/2+overhead), uncompressed)
+	rpc = s.reading.measured(rpc)
 	if d.service {
 		mux.Handle(path, rpc)
 	} else {
@@ -70,10 +80,10 @@ func (s *server) handler(d *door) http.Handler {
 	}
 	if d.operators {
 		operators := http.NewServeMux()
-		s.admin(operators)
+		s.admin(operators, d)
 		mux.Handle("/", forOperators(operators))
 	}
-	rows := &rowsHandler{in: s.in, maxBytes: s.opt.Ingest.AppendBytes}
+	rows := &rowsHandler{in: s.in, maxBytes: s.opt.Ingest.AppendBytes, refused: s.refused}
 	route := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		// Not by mux: it takes names with slashes or dots in them for paths to be cleaned.
 		if d.service && strings.HasPrefix(r.URL.EscapedPath(), rowsPrefix) {
@@ -82,7 +92,7 @@ func (s *server) handler(d *door) http.Handler {
 		}
 		mux.ServeHTTP(w, r)
 	})
-	return counted(localOnly(d.asked(bounded(http.NewCrossOriginProtection().Handler(route)))))
+	return counted(localOnly(d.asked(bounded(http.NewCrossOriginProtection().Handler(s.tel.Continue(route))))))
 }
 
 // start serves at the doors. What goes wrong with one of them comes through the channel.

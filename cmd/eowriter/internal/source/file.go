@@ -8,6 +8,7 @@ import (
 	"os"
 	"sync/atomic"
 
+	"github.com/eowriter/eowriter/cmd/eowriter/internal/plural"
 	"github.com/zeebo/xxh3"
 )
 
@@ -71,8 +72,8 @@ func (f *File) Skip(ctx context.Context, to Position) error {
 		chunk, err := f.stream.br.Peek(int(min(left, blockSize)))
 		if len(chunk) == 0 {
 			if err == io.EOF {
-				return fmt.Errorf("%s is %w: it ends after %d bytes, but %d were loaded (%d lines)",
-					name, ErrChanged, to.Offset-left, to.Offset, to.Lines)
+				return fmt.Errorf("%s is %w: it ends after %d bytes, but %d were loaded (%s)",
+					name, ErrChanged, to.Offset-left, to.Offset, plural.Of(to.Lines, "line", "lines"))
 			}
 			return f.stream.readError(err)
 		}
@@ -83,8 +84,8 @@ func (f *File) Skip(ctx context.Context, to Position) error {
 		}
 	}
 	if to.Offset > 0 && f.sum.Sum128().Bytes() != to.Sum {
-		return fmt.Errorf("%s is %w: its first %d bytes (%d lines), which were loaded, have changed",
-			name, ErrChanged, to.Offset, to.Lines)
+		return fmt.Errorf("%s is %w: its first %d bytes (%s), which were loaded, have changed",
+			name, ErrChanged, to.Offset, plural.Of(to.Lines, "line", "lines"))
 	}
 	f.pos = to
 	if !to.Cut {
@@ -132,6 +133,9 @@ func (f *File) take() {
 	f.pos.Cut = f.next[len(f.next)-1] != '\n'
 	f.next = nil
 }
+
+// Where is file and line that Peek returned, for people.
+func (f *File) Where() string { return Where(f.stream.path, f.Line()) }
 
 // Name is the file as messages call it.
 func (f *File) Name() string { return Name(f.stream.path) }

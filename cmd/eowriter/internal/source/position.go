@@ -70,12 +70,14 @@ func (p Position) String() string {
 	return fmt.Sprintf("line %d, byte %d", p.Lines, p.Offset)
 }
 
-// PositionText shows a position that the ledger has: a file's in words, another source's as hexadecimal digits, the
+// PositionText shows a position that the ledger has: a file's or a log's in words, another source's as hexadecimal digits, the
 // first 24 bytes of it.
 func PositionText(token []byte) string {
-	p, err := ParsePosition(token)
-	if errors.Is(err, ErrPosition) {
-		return "0x" + hex.EncodeToString(token[:min(len(token), 24)])
+	if p, err := ParsePosition(token); err == nil {
+		return p.String()
 	}
-	return p.String()
+	if p, err := ParseLogPosition(token); err == nil {
+		return p.String()
+	}
+	return "0x" + hex.EncodeToString(token[:min(len(token), 24)])
 }

@@ -58,3 +58,25 @@ func FuzzParsePosition(f *testing.F) {
 		require.Equal(t, append([]byte{}, token...), append([]byte{}, p.Token()...))
 	})
 }
+
+// The same for logs; and neither is taken for the other.
+func TestLogTokenIsFixed(t *testing.T) {
+	p := LogPosition{File: 3, Offset: 0x1122334455, Inode: 7, Written: 9, Head: [16]byte{0: 0xaa}, Joint: [16]byte{15: 0xbb}}
+	token := p.Token()
+	require.Equal(t, "02"+"0000000000000003"+"0000001122334455"+"0000000000000007"+"0000000000000009"+
+		"aa000000000000000000000000000000"+"000000000000000000000000000000bb", hex.EncodeToString(token))
+	back, err := ParseLogPosition(token)
+	require.NoError(t, err)
+	require.Equal(t, p, back)
+	require.Equal(t, "file 3, byte 73588229205", PositionText(token))
+	require.Nil(t, LogPosition{File: 1}.Token())
+
+	_, err = ParsePosition(token)
+	require.ErrorIs(t, err, ErrPosition)
+	for _, bad := range [][]byte{token[:40], append([]byte{1}, token[1:]...), append([]byte{2}, make([]byte, logSize-1)...)} {
+		_, err := ParseLogPosition(bad)
+		require.ErrorIs(t, err, ErrPosition)
+	}
+	require.Positive(t, LogPosition{File: 2, Offset: 1}.Compare(LogPosition{File: 1, Offset: 9}))
+	require.Negative(t, LogPosition{File: 1, Offset: 1}.Compare(LogPosition{File: 1, Offset: 9}))
+}

@@ -99,6 +99,9 @@ func Name(path string) string {
 	return Printable(path)
 }
 
+// Where is a line of a path as messages call it.
+func Where(path string, line int64) string { return fmt.Sprintf("%s: line %d", Name(path), line) }
+
 // line returns the next line with its newline, if it has one; it is valid until the next call. At the end it returns
 // io.EOF and nothing else.
 func (s *stream) line(number int64) ([]byte, error) {

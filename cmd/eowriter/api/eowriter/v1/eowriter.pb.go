@@ -1440,7 +1440,9 @@ type Partition struct {
 	// When it is tried again; absent if it isn't.
 	RetryAt *timestamppb.Timestamp `protobuf:"bytes,19,opt,name=retry_at,json=retryAt,proto3" json:"retry_at,omitempty"`
 	// When it was last written to, durably.
-	Updated       *timestamppb.Timestamp `protobuf:"bytes,20,opt,name=updated,proto3" json:"updated,omitempty"`
+	Updated *timestamppb.Timestamp `protobuf:"bytes,20,opt,name=updated,proto3" json:"updated,omitempty"`
+	// What is known of the log that the sidecar follows by itself (--tail); absent for other partitions.
+	Tail          *Tail `protobuf:"bytes,30,opt,name=tail,proto3" json:"tail,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1615,6 +1617,95 @@ func (x *Partition) GetUpdated() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Partition) GetTail() *Tail {
+	if x != nil {
+		return x.Tail
+	}
+	return nil
+}
+
+// Tail is a log that the sidecar follows.
+type Tail struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its path.
+	Path string `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	// Bytes that are known not to be read yet, those of compressed files aside.
+	Behind int64 `protobuf:"varint,2,opt,name=behind,proto3" json:"behind,omitempty"`
+	// How often something was lost since the sidecar was started: rotated away, or truncated, before it was read.
+	Losses int64 `protobuf:"varint,3,opt,name=losses,proto3" json:"losses,omitempty"`
+	// How many bytes that was at least.
+	LostBytes int64 `protobuf:"varint,4,opt,name=lost_bytes,json=lostBytes,proto3" json:"lost_bytes,omitempty"`
+	// The last of the losses; empty if there was none.
+	LastLoss      string `protobuf:"bytes,5,opt,name=last_loss,json=lastLoss,proto3" json:"last_loss,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Tail) Reset() {
+	*x = Tail{}
+	mi := &file_eowriter_v1_eowriter_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Tail) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Tail) ProtoMessage() {}
+
+func (x *Tail) ProtoReflect() protoreflect.Message {
+	mi := &file_eowriter_v1_eowriter_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Tail.ProtoReflect.Descriptor instead.
+func (*Tail) Descriptor() ([]byte, []int) {
+	return file_eowriter_v1_eowriter_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *Tail) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *Tail) GetBehind() int64 {
+	if x != nil {
+		return x.Behind
+	}
+	return 0
+}
+
+func (x *Tail) GetLosses() int64 {
+	if x != nil {
+		return x.Losses
+	}
+	return 0
+}
+
+func (x *Tail) GetLostBytes() int64 {
+	if x != nil {
+		return x.LostBytes
+	}
+	return 0
+}
+
+func (x *Tail) GetLastLoss() string {
+	if x != nil {
+		return x.LastLoss
+	}
+	return ""
+}
+
 var File_eowriter_v1_eowriter_proto protoreflect.FileDescriptor
 
 const file_eowriter_v1_eowriter_proto_rawDesc = "" +
@@ -1686,7 +1777,7 @@ const file_eowriter_v1_eowriter_proto_rawDesc = "" +
 	"\x05table\x18\x01 \x01(\tR\x05table\x12\x1c\n" +
 	"\tpartition\x18\x02 \x01(\tR\tpartition\"E\n" +
 	"\rDrainResponse\x124\n" +
-	"\tremaining\x18\x01 \x03(\v2\x16.eowriter.v1.PartitionR\tremaining\"\x9d\x05\n" +
+	"\tremaining\x18\x01 \x03(\v2\x16.eowriter.v1.PartitionR\tremaining\"\xc4\x05\n" +
 	"\tPartition\x12\x14\n" +
 	"\x05table\x18\x01 \x01(\tR\x05table\x12\x1c\n" +
 	"\tpartition\x18\x02 \x01(\tR\tpartition\x12(\n" +
@@ -1709,7 +1800,15 @@ const file_eowriter_v1_eowriter_proto_rawDesc = "" +
 	"\x04next\x18\x11 \x01(\x03R\x04next\x12\x14\n" +
 	"\x05error\x18\x12 \x01(\tR\x05error\x125\n" +
 	"\bretry_at\x18\x13 \x01(\v2\x1a.google.protobuf.TimestampR\aretryAt\x124\n" +
-	"\aupdated\x18\x14 \x01(\v2\x1a.google.protobuf.TimestampR\aupdated*Z\n" +
+	"\aupdated\x18\x14 \x01(\v2\x1a.google.protobuf.TimestampR\aupdated\x12%\n" +
+	"\x04tail\x18\x1e \x01(\v2\x11.eowriter.v1.TailR\x04tail\"\x86\x01\n" +
+	"\x04Tail\x12\x12\n" +
+	"\x04path\x18\x01 \x01(\tR\x04path\x12\x16\n" +
+	"\x06behind\x18\x02 \x01(\x03R\x06behind\x12\x16\n" +
+	"\x06losses\x18\x03 \x01(\x03R\x06losses\x12\x1d\n" +
+	"\n" +
+	"lost_bytes\x18\x04 \x01(\x03R\tlostBytes\x12\x1b\n" +
+	"\tlast_loss\x18\x05 \x01(\tR\blastLoss*Z\n" +
 	"\vAcknowledge\x12\x1b\n" +
 	"\x17ACKNOWLEDGE_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12ACKNOWLEDGE_LANDED\x10\x01\x12\x16\n" +
@@ -1767,7 +1866,7 @@ func file_eowriter_v1_eowriter_proto_rawDescGZIP() []byte {
 }
 
 var file_eowriter_v1_eowriter_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_eowriter_v1_eowriter_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
+var file_eowriter_v1_eowriter_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
 var file_eowriter_v1_eowriter_proto_goTypes = []any{
 	(Acknowledge)(0),                     // 0: eowriter.v1.Acknowledge
 	(BadRows)(0),                         // 1: eowriter.v1.BadRows
@@ -1791,14 +1890,15 @@ var file_eowriter_v1_eowriter_proto_goTypes = []any{
 	(*DrainRequest)(nil),                 // 19: eowriter.v1.DrainRequest
 	(*DrainResponse)(nil),                // 20: eowriter.v1.DrainResponse
 	(*Partition)(nil),                    // 21: eowriter.v1.Partition
-	(*descriptorpb.DescriptorProto)(nil), // 22: google.protobuf.DescriptorProto
-	(*durationpb.Duration)(nil),          // 23: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),        // 24: google.protobuf.Timestamp
+	(*Tail)(nil),                         // 22: eowriter.v1.Tail
+	(*descriptorpb.DescriptorProto)(nil), // 23: google.protobuf.DescriptorProto
+	(*durationpb.Duration)(nil),          // 24: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),        // 25: google.protobuf.Timestamp
 }
 var file_eowriter_v1_eowriter_proto_depIdxs = []int32{
 	5,  // 0: eowriter.v1.Rows.json:type_name -> eowriter.v1.JSONRows
 	6,  // 1: eowriter.v1.Rows.proto:type_name -> eowriter.v1.ProtoRows
-	22, // 2: eowriter.v1.ProtoRows.descriptor:type_name -> google.protobuf.DescriptorProto
+	23, // 2: eowriter.v1.ProtoRows.descriptor:type_name -> google.protobuf.DescriptorProto
 	4,  // 3: eowriter.v1.AppendRequest.rows:type_name -> eowriter.v1.Rows
 	0,  // 4: eowriter.v1.AppendRequest.acknowledge:type_name -> eowriter.v1.Acknowledge
 	1,  // 5: eowriter.v1.AppendRequest.bad_rows:type_name -> eowriter.v1.BadRows
@@ -1808,33 +1908,34 @@ var file_eowriter_v1_eowriter_proto_depIdxs = []int32{
 	11, // 9: eowriter.v1.AppendStreamResponse.error:type_name -> eowriter.v1.AppendError
 	2,  // 10: eowriter.v1.AppendError.reason:type_name -> eowriter.v1.Reason
 	12, // 11: eowriter.v1.AppendError.rows:type_name -> eowriter.v1.RowError
-	23, // 12: eowriter.v1.AppendError.retry_after:type_name -> google.protobuf.Duration
+	24, // 12: eowriter.v1.AppendError.retry_after:type_name -> google.protobuf.Duration
 	21, // 13: eowriter.v1.GetPartitionResponse.partition:type_name -> eowriter.v1.Partition
 	21, // 14: eowriter.v1.ListPartitionsResponse.partitions:type_name -> eowriter.v1.Partition
-	23, // 15: eowriter.v1.WatchPartitionsRequest.interval:type_name -> google.protobuf.Duration
+	24, // 15: eowriter.v1.WatchPartitionsRequest.interval:type_name -> google.protobuf.Duration
 	21, // 16: eowriter.v1.WatchPartitionsResponse.partitions:type_name -> eowriter.v1.Partition
 	21, // 17: eowriter.v1.DrainResponse.remaining:type_name -> eowriter.v1.Partition
 	3,  // 18: eowriter.v1.Partition.state:type_name -> eowriter.v1.State
-	24, // 19: eowriter.v1.Partition.oldest:type_name -> google.protobuf.Timestamp
-	24, // 20: eowriter.v1.Partition.retry_at:type_name -> google.protobuf.Timestamp
-	24, // 21: eowriter.v1.Partition.updated:type_name -> google.protobuf.Timestamp
-	7,  // 22: eowriter.v1.Writer.Append:input_type -> eowriter.v1.AppendRequest
-	9,  // 23: eowriter.v1.Writer.AppendStream:input_type -> eowriter.v1.AppendStreamRequest
-	13, // 24: eowriter.v1.Writer.GetPartition:input_type -> eowriter.v1.GetPartitionRequest
-	15, // 25: eowriter.v1.Writer.ListPartitions:input_type -> eowriter.v1.ListPartitionsRequest
-	17, // 26: eowriter.v1.Writer.WatchPartitions:input_type -> eowriter.v1.WatchPartitionsRequest
-	19, // 27: eowriter.v1.Writer.Drain:input_type -> eowriter.v1.DrainRequest
-	8,  // 28: eowriter.v1.Writer.Append:output_type -> eowriter.v1.AppendResponse
-	10, // 29: eowriter.v1.Writer.AppendStream:output_type -> eowriter.v1.AppendStreamResponse
-	14, // 30: eowriter.v1.Writer.GetPartition:output_type -> eowriter.v1.GetPartitionResponse
-	16, // 31: eowriter.v1.Writer.ListPartitions:output_type -> eowriter.v1.ListPartitionsResponse
-	18, // 32: eowriter.v1.Writer.WatchPartitions:output_type -> eowriter.v1.WatchPartitionsResponse
-	20, // 33: eowriter.v1.Writer.Drain:output_type -> eowriter.v1.DrainResponse
-	28, // [28:34] is the sub-list for method output_type
-	22, // [22:28] is the sub-list for method input_type
-	22, // [22:22] is the sub-list for extension type_name
-	22, // [22:22] is the sub-list for extension extendee
-	0,  // [0:22] is the sub-list for field type_name
+	25, // 19: eowriter.v1.Partition.oldest:type_name -> google.protobuf.Timestamp
+	25, // 20: eowriter.v1.Partition.retry_at:type_name -> google.protobuf.Timestamp
+	25, // 21: eowriter.v1.Partition.updated:type_name -> google.protobuf.Timestamp
+	22, // 22: eowriter.v1.Partition.tail:type_name -> eowriter.v1.Tail
+	7,  // 23: eowriter.v1.Writer.Append:input_type -> eowriter.v1.AppendRequest
+	9,  // 24: eowriter.v1.Writer.AppendStream:input_type -> eowriter.v1.AppendStreamRequest
+	13, // 25: eowriter.v1.Writer.GetPartition:input_type -> eowriter.v1.GetPartitionRequest
+	15, // 26: eowriter.v1.Writer.ListPartitions:input_type -> eowriter.v1.ListPartitionsRequest
+	17, // 27: eowriter.v1.Writer.WatchPartitions:input_type -> eowriter.v1.WatchPartitionsRequest
+	19, // 28: eowriter.v1.Writer.Drain:input_type -> eowriter.v1.DrainRequest
+	8,  // 29: eowriter.v1.Writer.Append:output_type -> eowriter.v1.AppendResponse
+	10, // 30: eowriter.v1.Writer.AppendStream:output_type -> eowriter.v1.AppendStreamResponse
+	14, // 31: eowriter.v1.Writer.GetPartition:output_type -> eowriter.v1.GetPartitionResponse
+	16, // 32: eowriter.v1.Writer.ListPartitions:output_type -> eowriter.v1.ListPartitionsResponse
+	18, // 33: eowriter.v1.Writer.WatchPartitions:output_type -> eowriter.v1.WatchPartitionsResponse
+	20, // 34: eowriter.v1.Writer.Drain:output_type -> eowriter.v1.DrainResponse
+	29, // [29:35] is the sub-list for method output_type
+	23, // [23:29] is the sub-list for method input_type
+	23, // [23:23] is the sub-list for extension type_name
+	23, // [23:23] is the sub-list for extension extendee
+	0,  // [0:23] is the sub-list for field type_name
 }
 
 func init() { file_eowriter_v1_eowriter_proto_init() }
@@ -1856,7 +1957,7 @@ func file_eowriter_v1_eowriter_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_eowriter_v1_eowriter_proto_rawDesc), len(file_eowriter_v1_eowriter_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   18,
+			NumMessages:   19,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

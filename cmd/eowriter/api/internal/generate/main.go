@@ -1,4 +1,4 @@
-// Command generate writes the Go code of the API beside its .proto file. It compiles the file itself and runs the module's
+// Command generate writes the Go code of the API beside its .proto files. It compiles them itself and runs the module's
 // tools, so that no other compiler is needed. It runs in the folder of package api, by "go generate ./cmd/eowriter/api".
 package main
 
@@ -19,7 +19,8 @@ import (
 	"google.golang.org/protobuf/types/pluginpb"
 )
 
-const source = "eowriter/v1/eowriter.proto"
+// sources are the files that code is written for.
+var sources = []string{"eowriter/v1/eowriter.proto", "eowriter/v1/status.proto"}
 
 // tools are the plugins of protoc that write the code, all pinned in go.mod.
 var tools = []string{"protoc-gen-go", "protoc-gen-connect-go"}
@@ -50,18 +51,21 @@ func generate(dir string) (map[string]string, error) {
 	return files, nil
 }
 
-// compile makes the plugins' request: the file with all that it imports, those before it.
+// compile makes the plugins' request: the files with all that they import, those before them.
 func compile(dir string) ([]byte, error) {
 	c := protocompile.Compiler{
 		Resolver:       protocompile.WithStandardImports(&protocompile.SourceResolver{ImportPaths: []string{dir}}),
 		SourceInfoMode: protocompile.SourceInfoStandard,
 	}
-	compiled, err := c.Compile(context.Background(), source)
+	compiled, err := c.Compile(context.Background(), sources...)
 	if err != nil {
 		return nil, err
 	}
-	request := &pluginpb.CodeGeneratorRequest{FileToGenerate: []string{source}, Parameter: proto.String("paths=source_relative")}
-	request.ProtoFile = withImports(nil, map[string]bool{}, compiled[0])
+	request := &pluginpb.CodeGeneratorRequest{FileToGenerate: sources, Parameter: proto.String("paths=source_relative")}
+	seen := map[string]bool{}
+	for _, file := range compiled {
+		request.ProtoFile = withImports(request.ProtoFile, seen, file)
+	}
 	return proto.Marshal(request)
 }
 
