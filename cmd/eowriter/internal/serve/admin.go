@@ -17,7 +17,7 @@ import (
 func (s *server) admin(mux *http.ServeMux, d *door) {
 	// The process answers; whether it can do its work is another question.
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok\n") })
-	mux.Handle(eowriterv1connect.NewStatusHandler(s.status, connect.WithReadMaxBytes(overhead), uncompressed))
+	mux.Handle(eowriterv1connect.NewStatusHandler(s.status, connect.WithReadMaxBytes(overhead), s.reading.gzipped()))
 	mux.HandleFunc("GET /{$}", servePage)
 	mux.HandleFunc("GET /page/{file}", servePagePart)
 	mux.HandleFunc("GET /readyz", s.serveReady)

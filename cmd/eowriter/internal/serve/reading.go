@@ -5,6 +5,9 @@ import (
 	"io"
 	"net/http"
 	"sync/atomic"
+
+	"connectrpc.com/connect"
+	"github.com/klauspost/compress/gzip"
 )
 
 // mostReading bounds the bytes of calls' messages that have arrived and that ingest has taken no room for yet. A message is
@@ -21,6 +24,11 @@ func (r *reading) take(n int64) bool {
 		return false
 	}
 	return true
+}
+
+// noPlace refuses a message.
+func noPlace() error {
+	return rpcError(busy("the sidecar is reading as much as it may at a time; nothing was accepted"))
 }
 
 type bodyKey struct{}
@@ -59,8 +67,49 @@ func (b *callBody) letGo() {
 func (b *callBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	if !b.of.take(int64(n)) {
-		return 0, rpcError(busy("the sidecar is reading as much as it may at a time; nothing was accepted"))
+		return 0, noPlace()
 	}
 	b.held += int64(n)
+	return n, err
+}
+
+// gzipped is how calls' messages may be compressed: what they expand to counts while they do.
+func (r *reading) gzipped() connect.HandlerOption {
+	return connect.WithCompression("gzip",
+		func() connect.Decompressor { return &expander{of: r} },
+		func() connect.Compressor { return gzip.NewWriter(io.Discard) })
+}
+
+// expander expands one message after another.
+type expander struct {
+	gzip.Reader
+	of   *reading
+	held int64
+}
+
+// Reset implements connect.Decompressor.
+func (e *expander) Reset(in io.Reader) error {
+	e.letGo()
+	return e.Reader.Reset(in)
+}
+
+// Close implements connect.Decompressor.
+func (e *expander) Close() error {
+	e.letGo()
+	return nil
+}
+
+func (e *expander) letGo() {
+	e.of.bytes.Add(-e.held)
+	e.held = 0
+}
+
+// Read implements connect.Decompressor.
+func (e *expander) Read(p []byte) (int, error) {
+	n, err := e.Reader.Read(p)
+	if !e.of.take(int64(n)) {
+		return 0, noPlace()
+	}
+	e.held += int64(n)
 	return n, err
 }

@@ -55,9 +55,6 @@ func (s *server) serverOf(d *door) *http.Server {
 	return one
 }
 
-// uncompressed: what comes compressed would be expanded before anybody has looked whether there is room for it.
-var uncompressed = connect.WithCompression("gzip", nil, nil)
-
 // readers are the calls that change nothing.
 var readers = []string{
 	eowriterv1connect.WriterGetPartitionProcedure,
@@ -69,7 +66,7 @@ var readers = []string{
 func (s *server) handler(d *door) http.Handler {
 	mux := http.NewServeMux()
 	path, rpc := eowriterv1connect.NewWriterHandler(&writer{in: s.in, window: s.opt.StreamAppends, refused: s.refused},
-		connect.WithReadMaxBytes(int(s.opt.Ingest.AppendBytes)*3/2+overhead), uncompressed)
+		connect.WithReadMaxBytes(int(s.opt.Ingest.AppendBytes)*3/2+overhead), s.reading.gzipped())
 	rpc = s.reading.measured(rpc)
 	if d.service {
 		mux.Handle(path, rpc)
