@@ -5,6 +5,7 @@ import (
 	"net"
 	"time"
 
+	"github.com/eowriter/eowriter/cmd/eowriter/internal/guard"
 	"github.com/eowriter/eowriter/cmd/eowriter/internal/ingest"
 	"github.com/eowriter/eowriter/cmd/eowriter/internal/serve"
 	"github.com/eowriter/eowriter/cmd/eowriter/internal/tail"
@@ -35,7 +36,25 @@ cmd/eowriter/api/eowriter/v1/eowriter.proto), and plain HTTP:
 
 ` + tailHelp + `
 
-The socket is for its owner: it stands in a folder of mode 0700, which is made. A port is taken on loopback only.
+The socket is for its owner: it stands in a folder of mode 0700, which is made. A port is taken on loopback only, and by it
+comes whoever is on the machine, unless there are --tls-cert and --tls-key, and who comes is asked who it is: by
+--tls-client-ca (each client shows a certificate that one of these has signed), by --tokens, or both. --tokens is a file of who is known,
+by the SHA-256 of a token ("Authorization: Bearer TOKEN") or by a name in its certificate, and of what each may do:
+
+  clients:
+    - name: shop
+      sha256: 2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b   # printf %s TOKEN | sha256sum
+      tables: [my-project.shop.*]     # writes to them, and knows of them
+    - name: backup
+      certificate: backup.internal    # common name, DNS name or URI
+      tables: [my-project.audit.log]
+    - name: prometheus
+      sha256: 486ea46224d1bb4fb680f34f7c9ad96a8f24ec88be73ea8e5a6c65260e9cb8a7
+      operator: true                  # status, metrics, all partitions
+
+These files are read again when they change; one that makes no sense is logged, and changes nothing. The socket asks nobody.
+Health, and the status page's own files, are anybody's. --admin-listen takes what is for operators off --listen.
+
 Standard output has a line for each address when requests are taken; the log goes to standard error.
 
 For those who operate it: /metrics is for Prometheus (docs/metrics.md lists what is there; deploy/ has alert rules and a dashboard),
@@ -63,6 +82,7 @@ type serveFlags struct {
 	total       byteSize
 	deadLetters string
 	check       bool
+	files       guard.Files
 	tail        []string
 }
 
@@ -86,8 +106,16 @@ func newServeCommand() *cobra.Command {
 	f, in := cmd.Flags(), &flags.opt.Ingest
 	f.StringVar(&flags.opt.Ledger, "ledger", "", "file that remembers what was accepted and what has landed; made if there is none")
 	f.StringVar(&flags.opt.Socket, "socket", "", "Unix socket to listen on, in a folder of its own")
-	f.StringVar(&flags.opt.Listen, "listen", "", "HOST:PORT on loopback to listen on; port 0: any free one")
+	f.StringVar(&flags.opt.Listen, "listen", "", "HOST:PORT to listen on, on loopback unless clients are asked who they are; port 0: any free one")
+	f.StringVar(&flags.opt.AdminListen, "admin-listen", "", "HOST:PORT for operators alone: status page, metrics, health, and calls that only read; without it --listen has them")
 	f.StringArrayVar(&flags.tail, "tail", nil, "GLOB=PROJECT.DATASET.TABLE: follow the logs of newline-delimited JSON that match; may be repeated")
+	f.StringVar(&flags.files.Cert, "tls-cert", "", "file with the ports' certificate and those that signed it, PEM")
+	f.StringVar(&flags.files.Key, "tls-key", "", "file with its key, PEM")
+	f.StringVar(&flags.files.ClientCA, "tls-client-ca", "", "file with the certificates that sign clients' certificates, PEM: clients must show one")
+	f.StringVar(&flags.files.Tokens, "tokens", "", "file of who may come by the ports, and what each may do, YAML")
+	f.IntVar(&flags.opt.MaxConnections, "max-connections", 2000, "most connections of socket and ports each; beyond, a new one takes the place of the one idle for longest")
+	f.IntVar(&flags.opt.MaxRequests, "max-requests", 2000, "most requests at the same time by socket and ports each; beyond, they are refused with 429")
+	f.BoolVar(&flags.opt.Pprof, "pprof", false, "profiles at /debug/pprof/, by the socket and on loopback")
 	f.BoolVar(&flags.check, "check-config", false, "only say whether flags, variables and --config make sense")
 	f.DurationVar(&in.Linger, "linger", in.Linger, "how long an append may wait for others to share a request, while the partition has one on its way")
 	f.IntVar(&in.BatchRows, "batch-rows", in.BatchRows, "most rows that share a request")
@@ -122,6 +150,14 @@ func (fl *serveFlags) run(cmd *cobra.Command) (err error) {
 	}
 	if opt.Tail.Globs, err = tailGlobs(fl.tail); err != nil {
 		return err
+	}
+	if fl.files != (guard.Files{}) {
+		if err := checkFiles(fl.files); err != nil {
+			return err
+		}
+		if opt.Guard, err = guard.Open(fl.files); err != nil {
+			return err
+		}
 	}
 	if opt.DeadLetters, opt.DeadTable, err = fileOrTable(fl.deadLetters); err != nil {
 		return err
@@ -171,6 +207,8 @@ func checkServe(opt *serve.Options) error {
 		return usagef("--stream-appends must be from 1 to 10000")
 	case opt.Connections < 1 || opt.Connections > 10_000:
 		return usagef("--connections must be from 1 to 10000")
+	case opt.MaxConnections < 1 || opt.MaxRequests < 1:
+		return usagef("--max-connections and --max-requests must be at least 1")
 	case in.MaxPartitions < 1:
 		return usagef("--max-partitions must be at least 1")
 	case in.MaxDead < 0:
@@ -181,20 +219,34 @@ func checkServe(opt *serve.Options) error {
 	if err := checkCollector(opt.Collector); err != nil {
 		return err
 	}
-	return checkListen(opt.Listen)
+	if err := checkListen("listen", opt.Listen, opt.Guard); err != nil {
+		return err
+	}
+	return checkListen("admin-listen", opt.AdminListen, opt.Guard)
 }
 
-// checkListen refuses what isn't an address of this machine.
-func checkListen(address string) error {
+// checkFiles refuses files that don't go together.
+func checkFiles(f guard.Files) error {
+	switch {
+	case (f.Cert == "") != (f.Key == ""):
+		return usagef("--tls-cert and --tls-key need each other")
+	case f.ClientCA != "" && f.Cert == "":
+		return usagef("--tls-client-ca needs --tls-cert and --tls-key")
+	}
+	return nil
+}
+
+// checkListen refuses what isn't an address of this machine, unless who comes by it is asked who it is.
+func checkListen(flag, address string, g *guard.Guard) error {
 	if address == "" {
 		return nil
 	}
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
-		return usagef("--listen %q: want HOST:PORT", address)
+		return usagef("--%s %q: want HOST:PORT", flag, address)
 	}
-	if !loopback(host) {
-		return usagef("--listen %s: only on loopback, such as 127.0.0.1:8460: others could write rows and read positions", address)
+	if !loopback(host) && !g.Strict() {
+		return usagef("--%s %s: %s", flag, address, serve.OnlyLoopback)
 	}
 	return nil
 }

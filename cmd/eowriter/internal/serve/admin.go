@@ -5,21 +5,28 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/pprof"
 
+	"connectrpc.com/connect"
 	eowriterv1 "github.com/eowriter/eowriter/cmd/eowriter/api/eowriter/v1"
 	"github.com/eowriter/eowriter/cmd/eowriter/api/eowriter/v1/eowriterv1connect"
 	"github.com/eowriter/eowriter/cmd/eowriter/internal/ingest"
 )
 
-// admin are the routes for those who operate the sidecar.
-func (s *server) admin(mux *http.ServeMux) {
+// admin are the routes for those who operate the sidecar. Which doors have them, open decides.
+func (s *server) admin(mux *http.ServeMux, d *door) {
 	// The process answers; whether it can do its work is another question.
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok\n") })
-	mux.Handle(eowriterv1connect.NewStatusHandler(s.status))
+	mux.Handle(eowriterv1connect.NewStatusHandler(s.status, connect.WithReadMaxBytes(overhead), s.reading.gzipped()))
 	mux.HandleFunc("GET /{$}", servePage)
 	mux.HandleFunc("GET /page/{file}", servePagePart)
 	mux.HandleFunc("GET /readyz", s.serveReady)
 	mux.Handle("GET /metrics", s.tel.Handler())
+	if s.opt.Pprof && d.local() {
+		mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+		mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+		mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	}
 }
 
 // serveReady answers whether appends should be sent here.

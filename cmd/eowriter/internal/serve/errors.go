@@ -28,6 +28,8 @@ var statuses = map[eowriterv1.Reason]struct {
 	eowriterv1.Reason_REASON_HALTED:              {connect.CodeFailedPrecondition, http.StatusServiceUnavailable},
 	eowriterv1.Reason_REASON_UNRESOLVED:          {connect.CodeUnavailable, http.StatusServiceUnavailable},
 	eowriterv1.Reason_REASON_NO_TABLE:            {connect.CodeNotFound, http.StatusNotFound},
+	eowriterv1.Reason_REASON_UNAUTHENTICATED:     {connect.CodeUnauthenticated, http.StatusUnauthorized},
+	eowriterv1.Reason_REASON_FORBIDDEN:           {connect.CodePermissionDenied, http.StatusForbidden},
 }
 
 // invalid is for requests that ingest never sees.

@@ -39,7 +39,7 @@ type rig struct {
 	srv    *emulator.Server
 	opt    Options
 	socket string
-	port   string
+	ports  []string // URLs
 	log    logs
 
 	done chan error   // what Run returned
@@ -74,6 +74,7 @@ func newRig(t testing.TB, change func(*Options)) *rig {
 	g.opt = Options{
 		Ledger: filepath.Join(g.dir, "l"), ClientOptions: srv.ClientOptions(),
 		Socket: filepath.Join(g.dir, "run", "s"), Listen: "127.0.0.1:0",
+		MaxConnections: 1000, MaxRequests: 2000,
 		Ingest: ingest.Defaults(), StreamAppends: 8, ContactTimeout: 10 * time.Second, DrainTimeout: 30 * time.Second,
 		Log: slog.New(slog.NewTextHandler(&g.log, nil)),
 	}
@@ -93,7 +94,7 @@ func (g *rig) start() {
 	go func() { done <- Run(ctx, g.opt) }()
 	select {
 	case addresses := <-ready:
-		g.socket, g.port = strings.TrimPrefix(addresses[0], "unix:"), addresses[1]
+		g.socket, g.ports = strings.TrimPrefix(addresses[0], "unix:"), addresses[1:]
 	case err := <-done:
 		require.FailNow(g.t, "it has ended", "%v", err)
 	}

@@ -206,6 +206,7 @@ func TestLettersChild(t *testing.T) {
 	}()
 	n := 0
 	require.NoError(t, Run(ctx, Options{
+		MaxConnections: 1000, MaxRequests: 1000,
 		Ledger: c.Ledger, Socket: c.Socket, DeadLetters: c.File, DeadTable: c.Table,
 		ClientOptions: []option.ClientOption{
 			option.WithEndpoint(c.Addr), option.WithoutAuthentication(),

@@ -8,33 +8,59 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/eowriter/eowriter/cmd/eowriter/internal/guard"
 	"golang.org/x/sys/unix"
 )
 
 // maxSocketPath is what the kernel takes.
 const maxSocketPath = 107
 
-// listeners are where requests come from.
-type listeners struct {
-	all  []net.Listener
+// OnlyLoopback is why an address is refused.
+const OnlyLoopback = "only on loopback, such as 127.0.0.1:8460, unless there are --tls-cert and --tls-key, and --tls-client-ca or --tokens: " +
+	"others could write rows and read positions"
+
+// door is a listener, and what there is behind it.
+type door struct {
+	*conns
+	service   bool         // the whole service; otherwise only what reads
+	operators bool         // operators' routes
+	guard     *guard.Guard // who asks who comes by it; nil: nobody does
+}
+
+// local says that only who is on this machine can come by it.
+func (d *door) local() bool {
+	port, ok := d.Addr().(*net.TCPAddr)
+	return !ok || port.IP.IsLoopback()
+}
+
+// url is the address for people.
+func (d *door) url() string {
+	switch {
+	case d.Addr().Network() == "unix":
+		return "unix:" + d.Addr().String()
+	case d.guard.TLS() != nil:
+		return "https://" + d.Addr().String()
+	}
+	return "http://" + d.Addr().String()
+}
+
+// doors are where requests come from.
+type doors struct {
+	all  []*door
 	lock *os.File // says that the socket is ours
 }
 
-func (l *listeners) addresses() (list []string) {
-	for _, one := range l.all {
-		if one.Addr().Network() == "unix" {
-			list = append(list, "unix:"+one.Addr().String())
-		} else {
-			list = append(list, "http://"+one.Addr().String())
-		}
+func (l *doors) addresses() (list []string) {
+	for _, d := range l.all {
+		list = append(list, d.url())
 	}
 	return list
 }
 
 // close closes the listeners, which the server may have done before, and gives up the socket.
-func (l *listeners) close() (err error) {
-	for _, one := range l.all {
-		if closed := one.Close(); !errors.Is(closed, net.ErrClosed) {
+func (l *doors) close() (err error) {
+	for _, d := range l.all {
+		if closed := d.Close(); !errors.Is(closed, net.ErrClosed) {
 			err = errors.Join(err, closed)
 		}
 	}
@@ -44,35 +70,58 @@ func (l *listeners) close() (err error) {
 	return err
 }
 
-// listen listens on a Unix socket and on a port of this machine; either may be "".
-func listen(socket, address string) (l *listeners, err error) {
-	l = &listeners{}
+// closeAll closes the connections of those who were asked who they are.
+func (l *doors) closeAll() {
+	for _, d := range l.all {
+		if d.guard != nil {
+			d.conns.closeAll()
+		}
+	}
+}
+
+// open listens where opt says: on the Unix socket, which has everything, on the port, and on that of the operators, who are
+// behind the port if they have none of their own.
+func open(opt *Options) (l *doors, err error) {
+	l = &doors{}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, l.close())
 		}
 	}()
-	if socket != "" {
-		if err := l.unix(socket); err != nil {
-			return l, fmt.Errorf("listen on %s: %w", socket, err)
+	if opt.Socket != "" {
+		if err := l.unix(opt); err != nil {
+			return l, fmt.Errorf("listen on %s: %w", opt.Socket, err)
 		}
 	}
-	if address != "" {
-		one, err := net.Listen("tcp", address)
-		if err != nil {
+	if opt.Listen != "" {
+		if err := l.tcp(opt, opt.Listen, &door{service: true, operators: opt.AdminListen == "", guard: opt.Guard}); err != nil {
 			return l, err
 		}
-		l.all = append(l.all, one)
-		if !one.Addr().(*net.TCPAddr).IP.IsLoopback() {
-			return l, fmt.Errorf("listen on %s: only on loopback: others could write rows and read positions", one.Addr())
-		}
+	}
+	if opt.AdminListen != "" {
+		return l, l.tcp(opt, opt.AdminListen, &door{operators: true, guard: opt.Guard})
 	}
 	return l, nil
 }
 
+// tcp listens on a port, of this machine unless others are asked who they are.
+func (l *doors) tcp(opt *Options, address string, d *door) error {
+	one, err := net.Listen("tcp", address)
+	if err != nil {
+		return err
+	}
+	d.conns = newConns(one, opt.MaxConnections, opt.MaxRequests)
+	l.all = append(l.all, d)
+	if !d.local() && !d.guard.Strict() {
+		return fmt.Errorf("listen on %s: %s", d.Addr(), OnlyLoopback)
+	}
+	return nil
+}
+
 // unix listens on a Unix socket. A socket is open to everybody between its making and a chmod: so it stands in a folder that
 // only its owner may enter.
-func (l *listeners) unix(path string) error {
+func (l *doors) unix(opt *Options) error {
+	path := opt.Socket
 	if len(path) > maxSocketPath {
 		return fmt.Errorf("the path of a socket has at most %d bytes", maxSocketPath)
 	}
@@ -100,7 +149,7 @@ func (l *listeners) unix(path string) error {
 	if err != nil {
 		return err
 	}
-	l.all = append(l.all, one)
+	l.all = append(l.all, &door{conns: newConns(one, opt.MaxConnections, opt.MaxRequests), service: true, operators: true})
 	return os.Chmod(path, 0o600)
 }
 

@@ -27,7 +27,7 @@ func TestPageFiles(t *testing.T) {
 	client := http.Client{Transport: &http.Transport{}}
 	defer client.CloseIdleConnections()
 	get := func(path string) (int, string, http.Header) {
-		req, err := http.NewRequest(http.MethodGet, g.port+path, nil)
+		req, err := http.NewRequest(http.MethodGet, g.ports[0]+path, nil)
 		require.NoError(t, err)
 		return do(t, &client, req)
 	}
@@ -116,7 +116,7 @@ func TestPage(t *testing.T) {
 // If it fails, an operator doesn't see what there is, or what has just happened.
 func testPageList(t *testing.T, browser context.Context) {
 	g := newRig(t, nil)
-	p := openTab(t, browser, g.port, "", 1400, 900)
+	p := openTab(t, browser, g.ports[0], "", 1400, 900)
 	p.wait("document.querySelector('#none').innerText.startsWith('No partition yet')")
 	c := g.writer()
 	for n, name := range []string{"b", "a", "c"} {
@@ -145,13 +145,13 @@ func testPageList(t *testing.T, browser context.Context) {
 	require.Equal(t, "C", eval[string](p, "document.querySelector('#text').value"), "the address has the filter")
 	p.fill("zz")
 	p.wait("document.querySelector('#none').innerText === 'No partition fits.'")
-	p.do(chromedp.Navigate(g.port + "/#/?show=STATE_OPEN"))
+	p.do(chromedp.Navigate(g.ports[0] + "/#/?show=STATE_OPEN"))
 	p.waitNames("a", "b", "c")
 	p.js("[...document.querySelectorAll('#states button')].find(b => b.innerText.startsWith('Need a person')).click()")
 	p.waitNames()
 
 	require.NoError(t, appendUntil(c, appendOne("a", 2)))
-	p.do(chromedp.Navigate(g.port + "/#/"))
+	p.do(chromedp.Navigate(g.ports[0] + "/#/"))
 	p.wait("document.querySelector('#rows tr:nth-child(1) td:nth-child(8)').innerText === '3'")
 	p.allRequestsWorked()
 }
@@ -162,7 +162,7 @@ func testPageKeyboard(t *testing.T, browser context.Context) {
 	for _, name := range numbered("k-%d", 3) {
 		require.NoError(t, appendUntil(g.writer(), appendOne(name, 0)))
 	}
-	p := openTab(t, browser, g.port, "", 1400, 900)
+	p := openTab(t, browser, g.ports[0], "", 1400, 900)
 	p.waitNames("k-0", "k-1", "k-2")
 	focus := func(ok string) bool { return eval[bool](p, "(e => Boolean("+ok+"))(document.activeElement)") }
 	tabTo := func(ok string) {
@@ -201,7 +201,7 @@ func testPagePartition(t *testing.T, browser context.Context) {
 	g := newRig(t, func(o *Options) {
 		writePast(t, o.Ledger, func(p past) { p.idle(5); p.troubled() })
 	})
-	p := openTab(t, browser, g.port, "", 1400, 900)
+	p := openTab(t, browser, g.ports[0], "", 1400, 900)
 	p.wait("document.querySelector('#verdict').innerText === '3 partitions need a person: 1 in doubt, 2 halted'")
 	require.Equal(t, []string{"payments-7", "clicks-12", "clicks-13"}, p.names()[:3], "what needs a person comes first")
 	p.wait("document.title === '3 partitions need a person · eowriter'")
@@ -249,7 +249,7 @@ func testPageNames(t *testing.T, browser context.Context) {
 			}
 		})
 	})
-	p := openTab(t, browser, g.port, "", 1400, 900)
+	p := openTab(t, browser, g.ports[0], "", 1400, 900)
 	p.wait("document.querySelectorAll('#rows tr').length === " + strconv.Itoa(len(names)))
 	for name, seen := range names {
 		p.wait(fmt.Sprintf("[...document.querySelectorAll('#rows bdi')].some(e => e.textContent === %s)", jsText(seen)))

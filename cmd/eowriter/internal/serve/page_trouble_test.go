@@ -25,10 +25,10 @@ import (
 func testPageRestart(t *testing.T, browser context.Context) {
 	g := newRig(t, nil)
 	require.NoError(t, appendUntil(g.writer(), appendOne("a", 0)))
-	p := openTab(t, browser, g.port, "", 1400, 900)
+	p := openTab(t, browser, g.ports[0], "", 1400, 900)
 	p.waitNames("a")
 	require.Equal(t, "live", p.text("#connection"))
-	g.opt.Listen = strings.TrimPrefix(g.port, "http://")
+	g.opt.Listen = strings.TrimPrefix(g.ports[0], "http://")
 	require.NoError(t, g.stop())
 	p.wait("!document.querySelector('#lost').hidden && document.body.classList.contains('lost')")
 	require.Contains(t, p.text("#lost"), "What is shown is old: nothing was heard of the sidecar since 20")
@@ -46,7 +46,7 @@ func testPageRestart(t *testing.T, browser context.Context) {
 // page shows something wrong in the end, or breaks on the way.
 func testPageKilled(t *testing.T, browser context.Context) {
 	g := newRig(t, nil)
-	proxy, err := netfault.Start(strings.TrimPrefix(g.port, "http://"), netfault.Options{})
+	proxy, err := netfault.Start(strings.TrimPrefix(g.ports[0], "http://"), netfault.Options{})
 	require.NoError(t, err)
 	defer func() { require.NoError(t, proxy.Close()) }()
 	p := openTab(t, browser, "http://"+proxy.Addr(), "", 1400, 900)
@@ -74,7 +74,7 @@ func testPageKilled(t *testing.T, browser context.Context) {
 func testPageToken(t *testing.T, browser context.Context) {
 	g := newRig(t, nil)
 	require.NoError(t, appendUntil(g.writer(), appendOne("a", 0)))
-	sidecar, err := url.Parse(g.port)
+	sidecar, err := url.Parse(g.ports[0])
 	require.NoError(t, err)
 	pass := httputil.NewSingleHostReverseProxy(sidecar)
 	transport := &http.Transport{}
@@ -113,7 +113,7 @@ func testPageMany(t *testing.T, browser context.Context) {
 	names := numbered("busy-%02d", 50)
 	stop := g.feed(names, 100*time.Millisecond)
 	defer stop()
-	p := openTab(t, browser, g.port, "#/?order=ORDER_RATE", 1400, 900)
+	p := openTab(t, browser, g.ports[0], "#/?order=ORDER_RATE", 1400, 900)
 	p.wait("document.querySelectorAll('#rows tr').length === 100 && document.querySelector('#range').innerText === '1–100 of 5,000'")
 	p.wait("took.paint.length > 0")
 	first := eval[float64](p, "took.paint[0].startTime + took.paint[0].duration")
@@ -129,7 +129,7 @@ func testPageMany(t *testing.T, browser context.Context) {
 	p.wait("document.querySelector('#range').innerText === '101–200 of 5,000'")
 	p.fill("orders-49")
 	p.wait("document.querySelectorAll('#rows tr').length === 50 && document.querySelector('#pages').hidden")
-	p.do(chromedp.Navigate(g.port + "/#/?page=4000"))
+	p.do(chromedp.Navigate(g.ports[0] + "/#/?page=4000"))
 	p.wait("document.querySelector('#range').innerText === '4,901–5,000 of 5,000'")
 	p.allRequestsWorked()
 }
@@ -149,7 +149,7 @@ func testPageLooks(t *testing.T, browser context.Context) {
 		width, height int64
 	}{{"wide", 1600, 1000}, {"narrow", 390, 844}} {
 		for _, scheme := range []string{"light", "dark"} {
-			p := openTab(t, browser, g.port, "", window.width, window.height)
+			p := openTab(t, browser, g.ports[0], "", window.width, window.height)
 			p.scheme(scheme)
 			p.wait("document.querySelectorAll('#rows tr').length > 40")
 			p.wait("took.paint.length > 2")

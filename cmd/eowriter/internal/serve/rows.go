@@ -69,7 +69,7 @@ func (h *rowsHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if answer, err = h.append(r, key); err != nil {
 			h.refused(err)
 		}
-	} else {
+	} else if err = maySee(r.Context(), key.Table); err == nil {
 		answer, err = h.in.Ask(r.Context(), key)
 	}
 	if err != nil {
@@ -101,6 +101,9 @@ func parsePath(escaped string) (key ledger.Key, rows bool, err error) {
 
 // append appends the rows in the body.
 func (h *rowsHandler) append(r *http.Request, key ledger.Key) (*eowriterv1.AppendResponse, error) {
+	if err := mayAppend(r.Context(), key.Table); err != nil {
+		return nil, err
+	}
 	a, ack, err := parseParameters(r)
 	if err != nil {
 		return nil, err

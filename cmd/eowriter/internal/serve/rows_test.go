@@ -105,7 +105,7 @@ func TestNamesAreNoPaths(t *testing.T) {
 // If it fails, a page in somebody's browser can write rows.
 func TestBrowsersAreKeptOut(t *testing.T) {
 	g := newRig(t, nil)
-	path := g.port + "/v1/tables/p.d.t/partitions/a/rows"
+	path := g.ports[0] + "/v1/tables/p.d.t/partitions/a/rows"
 	tr := &http.Transport{}
 	defer tr.CloseIdleConnections()
 	c := &http.Client{Transport: tr}

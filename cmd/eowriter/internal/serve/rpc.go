@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"sync"
 	"time"
 
 	"connectrpc.com/connect"
 	eowriterv1 "github.com/eowriter/eowriter/cmd/eowriter/api/eowriter/v1"
+	"github.com/eowriter/eowriter/cmd/eowriter/internal/guard"
 	"github.com/eowriter/eowriter/cmd/eowriter/internal/ingest"
 	"github.com/eowriter/eowriter/cmd/eowriter/internal/tablename"
 	"github.com/eowriter/eowriter/ledger"
@@ -40,9 +42,12 @@ func tableOf(table string) (string, error) {
 	return key.Table, err
 }
 
-// appendOf is a request for ingest.
-func appendOf(r *eowriterv1.AppendRequest) (a ingest.Append, err error) {
+// appendOf is a request for ingest, if who makes it may write to the table.
+func appendOf(ctx context.Context, r *eowriterv1.AppendRequest) (a ingest.Append, err error) {
 	if a.Key, err = keyOf(r.GetTable(), r.GetPartition()); err != nil {
+		return a, err
+	}
+	if err := mayAppend(ctx, a.Key.Table); err != nil {
 		return a, err
 	}
 	a.Expected, a.Position = r.GetExpectedPosition(), r.GetPosition()
@@ -73,11 +78,12 @@ func (s *writer) Append(ctx context.Context, req *connect.Request[eowriterv1.App
 }
 
 func (s *writer) append(ctx context.Context, r *eowriterv1.AppendRequest) (*eowriterv1.AppendResponse, error) {
-	a, err := appendOf(r)
+	a, err := appendOf(ctx, r)
 	if err != nil {
 		return nil, err
 	}
 	pending, err := s.in.Accept(ctx, a)
+	decoded(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -138,10 +144,11 @@ func (s *writer) receive(ctx context.Context, stream *connect.BidiStream[eowrite
 		inherit(r, before)
 		before = r
 		one := answer{ack: r.GetAcknowledge()}
-		a, err := appendOf(r)
+		a, err := appendOf(ctx, r)
 		if err == nil {
 			a.Patient = true
 			one.pending, err = s.in.Accept(ctx, a)
+			decoded(ctx)
 		}
 		one.err = err
 		select {
@@ -171,6 +178,9 @@ func (s *writer) GetPartition(ctx context.Context, req *connect.Request[eowriter
 	if err != nil {
 		return nil, rpcError(err)
 	}
+	if err := maySee(ctx, key.Table); err != nil {
+		return nil, rpcError(err)
+	}
 	p, err := s.in.Ask(ctx, key)
 	if err != nil {
 		return nil, rpcError(err)
@@ -179,20 +189,28 @@ func (s *writer) GetPartition(ctx context.Context, req *connect.Request[eowriter
 }
 
 // ListPartitions implements the API.
-func (s *writer) ListPartitions(_ context.Context, req *connect.Request[eowriterv1.ListPartitionsRequest]) (*connect.Response[eowriterv1.ListPartitionsResponse], error) {
-	all, err := s.list(req.Msg.GetTable())
+func (s *writer) ListPartitions(ctx context.Context, req *connect.Request[eowriterv1.ListPartitionsRequest]) (*connect.Response[eowriterv1.ListPartitionsResponse], error) {
+	all, err := s.list(ctx, req.Msg.GetTable())
 	if err != nil {
 		return nil, rpcError(err)
 	}
 	return connect.NewResponse(&eowriterv1.ListPartitionsResponse{Partitions: all}), nil
 }
 
-func (s *writer) list(table string) ([]*eowriterv1.Partition, error) {
+// list returns the partitions of a table, or those of all tables that the caller may know of.
+func (s *writer) list(ctx context.Context, table string) ([]*eowriterv1.Partition, error) {
 	name, err := tableOf(table)
 	if err != nil {
 		return nil, err
 	}
-	return s.in.Partitions(name)
+	if name != "" {
+		if err := maySee(ctx, name); err != nil {
+			return nil, err
+		}
+	}
+	all, err := s.in.Partitions(name)
+	caller := guard.From(ctx)
+	return slices.DeleteFunc(all, func(p *eowriterv1.Partition) bool { return !caller.MaySee(p.Table) }), err
 }
 
 const minInterval, interval = 100 * time.Millisecond, time.Second // between looks of WatchPartitions
@@ -207,7 +225,7 @@ func (s *writer) WatchPartitions(ctx context.Context, req *connect.Request[eowri
 	defer tick.Stop()
 	sent := map[[2]string]*eowriterv1.Partition{}
 	for first := true; ; first = false {
-		all, err := s.list(req.Msg.GetTable())
+		all, err := s.list(ctx, req.Msg.GetTable())
 		if err != nil {
 			return rpcError(err)
 		}
@@ -236,6 +254,9 @@ func (s *writer) WatchPartitions(ctx context.Context, req *connect.Request[eowri
 func (s *writer) Drain(ctx context.Context, req *connect.Request[eowriterv1.DrainRequest]) (*connect.Response[eowriterv1.DrainResponse], error) {
 	table, err := tableOf(req.Msg.GetTable())
 	if err != nil {
+		return nil, rpcError(err)
+	}
+	if err := maySee(ctx, table); err != nil {
 		return nil, rpcError(err)
 	}
 	if deadline, ok := ctx.Deadline(); ok {

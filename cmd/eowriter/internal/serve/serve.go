@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/eowriter/eowriter/cmd/eowriter/internal/guard"
 	"github.com/eowriter/eowriter/cmd/eowriter/internal/ingest"
 	"github.com/eowriter/eowriter/cmd/eowriter/internal/tail"
 	"github.com/eowriter/eowriter/cmd/eowriter/internal/telemetry"
@@ -25,8 +26,15 @@ type Options struct {
 	Ledger        string
 	ClientOptions []option.ClientOption // reach the service
 
-	Socket string // path of the Unix socket; "": none
-	Listen string // HOST:PORT, on loopback; "": none
+	Socket      string       // path of the Unix socket; "": none
+	Listen      string       // HOST:PORT; "": none
+	AdminListen string       // HOST:PORT for operators' routes; "": Listen has them
+	Guard       *guard.Guard // asks who comes by a port; what isn't on loopback needs a strict one
+
+	MaxConnections int // of each listener
+	MaxRequests    int // of each listener, at the same time
+
+	Pprof bool // with operators' routes, where only who is on this machine can come by
 
 	Tail        tail.Options // its Ingest and Log are set from those here
 	DeadLetters string       // where dead letters are delivered: a file, or a table; neither: they stay in the ledger
@@ -119,15 +127,15 @@ func contact(ctx context.Context, led *ledger.Ledger, w *committed.Writer, timeo
 	return nil // it has answered; whether there is such a table is not the question
 }
 
-// serve has the listeners open while the sidecar works.
+// serve has the doors open while the sidecar works.
 func serve(
 	ctx context.Context, led *ledger.Ledger, w *committed.Writer, commits *commits, letters *letters, tel *telemetry.Telemetry, opt Options,
 ) (err error) {
-	listeners, err := listen(opt.Socket, opt.Listen)
+	doors, err := open(&opt)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, listeners.close()) }()
+	defer func() { err = errors.Join(err, doors.close()) }()
 	opt.Ingest.Log, opt.Ingest.Events, opt.Ingest.NotOurs = opt.Log, tel.Ingest(), letters.keeps
 	opt.Tail.Ingest, opt.Tail.Log = opt.Ingest, opt.Log
 	logs := tail.New(opt.Tail)
@@ -147,10 +155,10 @@ func serve(
 	defer func() { err = errors.Join(err, unobserve()) }()
 	letters.start()
 	logs.Start(led, w, in)
-	failed := s.start(listeners)
-	opt.Log.Info("serving", "ledger", led.Path(), "addresses", listeners.addresses())
+	failed := s.start(doors)
+	opt.Log.Info("serving", "ledger", led.Path(), "addresses", doors.addresses())
 	if opt.Ready != nil {
-		opt.Ready(listeners.addresses())
+		opt.Ready(doors.addresses())
 	}
 	m := tellManager(led, in, opt.Log)
 	defer m.close()

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"strings"
 	"sync"
-	"time"
 
 	"connectrpc.com/connect"
 	"github.com/eowriter/eowriter/cmd/eowriter/api/eowriter/v1/eowriterv1connect"
@@ -17,136 +16,100 @@ import (
 	"github.com/eowriter/eowriter/ledger"
 )
 
-// Limits on what a connection may cost before anybody has looked at it.
-const (
-	headerTimeout = 10 * time.Second // for a request's header to arrive
-	bodyTimeout   = time.Minute      // for the body of a request that is no stream
-	idleTimeout   = 2 * time.Minute  // of a connection without requests
-	writeTimeout  = time.Minute      // for a client to take what it is sent
-	pingTimeout   = 30 * time.Second // a silent HTTP/2 connection is asked whether it lives, and has so long to say so
-	maxHeader     = 64 << 10         // bytes of a header: two positions and a name, escaped
-	maxStreams    = 250              // requests at the same time on an HTTP/2 connection
-	streamWindow  = 256 << 10        // bytes of a stream that are not read yet
-	connWindow    = 1 << 20          // and of a connection
-	overhead      = 1 << 20          // bytes of a message beside its rows, which take a third more as JSON: a descriptor, mostly
-	stopTimeout   = 2 * time.Second  // for answers to go out at the end
-)
-
 // server answers requests. Its goroutines end with stop.
 type server struct {
-	led    *ledger.Ledger
-	in     *ingest.Ingest
-	tel    *telemetry.Telemetry
-	status *statusService
-	opt    Options
-	http   *http.Server
-	ctx    context.Context // of all requests; ends in stop
-	end    context.CancelFunc
-	served sync.WaitGroup
+	led     *ledger.Ledger
+	in      *ingest.Ingest
+	tel     *telemetry.Telemetry
+	status  *statusService
+	opt     Options
+	https   []*http.Server // one for each door
+	reading reading
+	ctx     context.Context // of all requests; ends in stop
+	end     context.CancelFunc
+	served  sync.WaitGroup
 }
 
 func newServer(led *ledger.Ledger, in *ingest.Ingest, tel *telemetry.Telemetry, status *statusService, opt Options) *server {
 	s := &server{led: led, in: in, tel: tel, status: status, opt: opt}
 	s.ctx, s.end = context.WithCancel(context.Background())
-	protocols := &http.Protocols{}
-	protocols.SetHTTP1(true)
-	protocols.SetUnencryptedHTTP2(true) // gRPC's, on a socket without TLS
-	s.http = &http.Server{
-		Handler: s.handler(), Protocols: protocols,
-		ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
-		HTTP2: &http.HTTP2Config{
-			MaxConcurrentStreams: maxStreams, MaxReceiveBufferPerConnection: connWindow, MaxReceiveBufferPerStream: streamWindow,
-			SendPingTimeout: pingTimeout, PingTimeout: pingTimeout, WriteByteTimeout: writeTimeout,
-		},
-		BaseContext: func(net.Listener) context.Context { return s.ctx },
-		ErrorLog:    slog.NewLogLogger(opt.Log.Handler(), slog.LevelDebug),
-	}
 	return s
 }
 
-// handler is what all requests go through, on whatever listener.
-func (s *server) handler() http.Handler {
+// serverOf answers what comes by a door.
+func (s *server) serverOf(d *door) *http.Server {
+	one := &http.Server{
+		Handler: s.handler(d), Protocols: &http.Protocols{}, TLSConfig: d.guard.TLS(),
+		ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
+		HTTP2: &http.HTTP2Config{
+			MaxConcurrentStreams: maxStreams, MaxReceiveBufferPerConnection: connWindow, MaxReceiveBufferPerStream: streamWindow,
+			MaxReadFrameSize: maxFrame, SendPingTimeout: pingTimeout, PingTimeout: pingTimeout, WriteByteTimeout: writeTimeout,
+		},
+		BaseContext: func(net.Listener) context.Context { return s.ctx },
+		ConnContext: withConn,
+		ErrorLog:    slog.NewLogLogger(s.opt.Log.Handler(), slog.LevelDebug),
+	}
+	one.Protocols.SetHTTP1(true)
+	one.Protocols.SetHTTP2(true)
+	one.Protocols.SetUnencryptedHTTP2(one.TLSConfig == nil) // gRPC's, without TLS
+	return one
+}
+
+// readers are the calls that change nothing.
+var readers = []string{
+	eowriterv1connect.WriterGetPartitionProcedure,
+	eowriterv1connect.WriterListPartitionsProcedure,
+	eowriterv1connect.WriterWatchPartitionsProcedure,
+}
+
+// handler is what all requests go through that come by a door.
+func (s *server) handler(d *door) http.Handler {
 	mux := http.NewServeMux()
 	path, rpc := eowriterv1connect.NewWriterHandler(&writer{in: s.in, window: s.opt.StreamAppends, refused: s.refused},
-		connect.WithReadMaxBytes(int(s.opt.Ingest.AppendBytes)*3/2+overhead))
-	mux.Handle(path, rpc)
-	s.admin(mux)
+		connect.WithReadMaxBytes(int(s.opt.Ingest.AppendBytes)*3/2+overhead), s.reading.gzipped())
+	rpc = s.reading.measured(rpc)
+	if d.service {
+		mux.Handle(path, rpc)
+	} else {
+		for _, call := range readers {
+			mux.Handle(call, rpc)
+		}
+	}
+	if d.operators {
+		operators := http.NewServeMux()
+		s.admin(operators, d)
+		mux.Handle("/", forOperators(operators))
+	}
 	rows := &rowsHandler{in: s.in, maxBytes: s.opt.Ingest.AppendBytes, refused: s.refused}
 	route := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		// Not by mux: it takes names with slashes or dots in them for paths to be cleaned.
-		if strings.HasPrefix(r.URL.EscapedPath(), rowsPrefix) {
+		if d.service && strings.HasPrefix(r.URL.EscapedPath(), rowsPrefix) {
 			rows.ServeHTTP(w, r)
 			return
 		}
 		mux.ServeHTTP(w, r)
 	})
-	return localOnly(bounded(http.NewCrossOriginProtection().Handler(s.tel.Continue(route))))
+	return counted(localOnly(d.asked(bounded(http.NewCrossOriginProtection().Handler(s.tel.Continue(route))))))
 }
 
-// localOnly refuses requests on a loopback port that a browser makes for a page from elsewhere whose name was given our
-// address. Requests on a Unix socket have whatever host they like.
-func localOnly(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if local, ok := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr); ok && local.IP.IsLoopback() && !isLoopback(r.Host) {
-			http.Error(w, "the sidecar is addressed by a loopback address or as localhost", http.StatusForbidden)
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
-}
-
-func isLoopback(host string) bool {
-	if h, _, err := net.SplitHostPort(host); err == nil {
-		host = h
-	}
-	ip := net.ParseIP(strings.Trim(host, "[]"))
-	return strings.EqualFold(host, "localhost") || ip != nil && ip.IsLoopback()
-}
-
-// streams are the calls whose requests last.
-var streams = map[string]bool{eowriterv1connect.WriterAppendStreamProcedure: true}
-
-// bounded gives bodies of requests that are no streams so long to arrive.
-func bounded(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !streams[r.URL.Path] && r.Body != http.NoBody {
-			c := http.NewResponseController(w)
-			if err := c.SetReadDeadline(time.Now().Add(bodyTimeout)); err == nil {
-				r.Body = &deadlined{r.Body, c}
-			}
-		}
-		next.ServeHTTP(w, r)
-	})
-}
-
-// deadlined takes the deadline back when all of the body has arrived: the connection is watched from then on.
-type deadlined struct {
-	body interface {
-		Read([]byte) (int, error)
-		Close() error
-	}
-	c *http.ResponseController
-}
-
-func (d *deadlined) Read(p []byte) (int, error) {
-	n, err := d.body.Read(p)
-	if err != nil {
-		_ = d.c.SetReadDeadline(time.Time{})
-	}
-	return n, err
-}
-
-func (d *deadlined) Close() error { return d.body.Close() }
-
-// start serves on the listeners. What goes wrong with one of them comes through the channel.
-func (s *server) start(l *listeners) <-chan error {
+// start serves at the doors. What goes wrong with one of them comes through the channel.
+func (s *server) start(l *doors) <-chan error {
 	failed := make(chan error, len(l.all))
-	for _, one := range l.all {
+	for _, d := range l.all {
+		one := s.serverOf(d)
+		s.https = append(s.https, one)
 		s.served.Go(func() {
-			if err := s.http.Serve(one); !errors.Is(err, http.ErrServerClosed) {
+			serve := one.Serve
+			if one.TLSConfig != nil {
+				serve = func(l net.Listener) error { return one.ServeTLS(l, "", "") }
+			}
+			if err := serve(d); !errors.Is(err, http.ErrServerClosed) {
 				failed <- err
 			}
 		})
+	}
+	if s.opt.Guard != nil {
+		s.served.Go(func() { s.opt.Guard.Watch(s.ctx, s.opt.Log, l.closeAll) })
 	}
 	return failed
 }
@@ -156,8 +119,12 @@ func (s *server) stop() {
 	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
 	defer cancel()
 	s.end()
-	if err := s.http.Shutdown(ctx); err != nil {
-		_ = s.http.Close()
+	for _, one := range s.https {
+		s.served.Go(func() {
+			if err := one.Shutdown(ctx); err != nil {
+				_ = one.Close()
+			}
+		})
 	}
 	s.served.Wait()
 }

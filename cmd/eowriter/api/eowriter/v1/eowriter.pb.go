@@ -189,6 +189,10 @@ const (
 	Reason_REASON_UNRESOLVED Reason = 10
 	// NOT_FOUND, 404: there is no such table. Nothing was accepted.
 	Reason_REASON_NO_TABLE Reason = 11
+	// UNAUTHENTICATED, 401: the sidecar wants to know who asks, and doesn't. Nothing was accepted.
+	Reason_REASON_UNAUTHENTICATED Reason = 12
+	// PERMISSION_DENIED, 403: whoever asks may not do that with this table. Nothing was accepted.
+	Reason_REASON_FORBIDDEN Reason = 13
 )
 
 // Enum value maps for Reason.
@@ -206,6 +210,8 @@ var (
 		9:  "REASON_HALTED",
 		10: "REASON_UNRESOLVED",
 		11: "REASON_NO_TABLE",
+		12: "REASON_UNAUTHENTICATED",
+		13: "REASON_FORBIDDEN",
 	}
 	Reason_value = map[string]int32{
 		"REASON_UNSPECIFIED":         0,
@@ -220,6 +226,8 @@ var (
 		"REASON_HALTED":              9,
 		"REASON_UNRESOLVED":          10,
 		"REASON_NO_TABLE":            11,
+		"REASON_UNAUTHENTICATED":     12,
+		"REASON_FORBIDDEN":           13,
 	}
 )
 
@@ -1808,7 +1816,7 @@ const file_eowriter_v1_eowriter_proto_rawDesc = "" +
 	"\aBadRows\x12\x18\n" +
 	"\x14BAD_ROWS_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fBAD_ROWS_REFUSE\x10\x01\x12\x19\n" +
-	"\x15BAD_ROWS_DEAD_LETTERS\x10\x02*\x91\x02\n" +
+	"\x15BAD_ROWS_DEAD_LETTERS\x10\x02*\xc3\x02\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eREASON_INVALID\x10\x01\x12\x13\n" +
@@ -1822,7 +1830,9 @@ const file_eowriter_v1_eowriter_proto_rawDesc = "" +
 	"\rREASON_HALTED\x10\t\x12\x15\n" +
 	"\x11REASON_UNRESOLVED\x10\n" +
 	"\x12\x13\n" +
-	"\x0fREASON_NO_TABLE\x10\v*\x95\x01\n" +
+	"\x0fREASON_NO_TABLE\x10\v\x12\x1a\n" +
+	"\x16REASON_UNAUTHENTICATED\x10\f\x12\x14\n" +
+	"\x10REASON_FORBIDDEN\x10\r*\x95\x01\n" +
 	"\x05State\x12\x15\n" +
 	"\x11STATE_UNSPECIFIED\x10\x00\x12\r\n" +
 	"\tSTATE_NEW\x10\x01\x12\x0e\n" +

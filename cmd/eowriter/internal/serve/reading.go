@@ -1,0 +1,115 @@
+package serve
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"sync/atomic"
+
+	"connectrpc.com/connect"
+	"github.com/klauspost/compress/gzip"
+)
+
+// mostReading bounds the bytes of calls' messages that have arrived and that ingest has taken no room for yet. A message is
+// two or three times as large in memory while it is decoded.
+const mostReading = 32 << 20
+
+// reading is what calls' messages take while they are read, all doors together. (The route for lines takes ingest's room before
+// it reads.)
+type reading struct{ bytes atomic.Int64 }
+
+func (r *reading) take(n int64) bool {
+	if r.bytes.Add(n) > mostReading {
+		r.bytes.Add(-n)
+		return false
+	}
+	return true
+}
+
+// noPlace refuses a message.
+func noPlace() error {
+	return rpcError(busy("the sidecar is reading as much as it may at a time; nothing was accepted"))
+}
+
+type bodyKey struct{}
+
+// measured has the messages of calls counted from when they arrive until decoded is called, or the call ends.
+func (r *reading) measured(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		b := &callBody{ReadCloser: req.Body, of: r}
+		defer b.letGo()
+		req = req.WithContext(context.WithValue(req.Context(), bodyKey{}, b))
+		req.Body = b
+		next.ServeHTTP(w, req)
+	})
+}
+
+// decoded says that what was read of a call's messages isn't needed any more, or has room of its own.
+func decoded(ctx context.Context) {
+	if b, ok := ctx.Value(bodyKey{}).(*callBody); ok {
+		b.letGo()
+	}
+}
+
+// callBody is the body of a call. It is read by one goroutine, which also lets go.
+type callBody struct {
+	io.ReadCloser
+	of   *reading
+	held int64
+}
+
+func (b *callBody) letGo() {
+	b.of.bytes.Add(-b.held)
+	b.held = 0
+}
+
+// Read implements io.Reader. A message that there is no place for ends the call.
+func (b *callBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if !b.of.take(int64(n)) {
+		return 0, noPlace()
+	}
+	b.held += int64(n)
+	return n, err
+}
+
+// gzipped is how calls' messages may be compressed: what they expand to counts while they do.
+func (r *reading) gzipped() connect.HandlerOption {
+	return connect.WithCompression("gzip",
+		func() connect.Decompressor { return &expander{of: r} },
+		func() connect.Compressor { return gzip.NewWriter(io.Discard) })
+}
+
+// expander expands one message after another.
+type expander struct {
+	gzip.Reader
+	of   *reading
+	held int64
+}
+
+// Reset implements connect.Decompressor.
+func (e *expander) Reset(in io.Reader) error {
+	e.letGo()
+	return e.Reader.Reset(in)
+}
+
+// Close implements connect.Decompressor.
+func (e *expander) Close() error {
+	e.letGo()
+	return nil
+}
+
+func (e *expander) letGo() {
+	e.of.bytes.Add(-e.held)
+	e.held = 0
+}
+
+// Read implements connect.Decompressor.
+func (e *expander) Read(p []byte) (int, error) {
+	n, err := e.Reader.Read(p)
+	if !e.of.take(int64(n)) {
+		return 0, noPlace()
+	}
+	e.held += int64(n)
+	return n, err
+}
