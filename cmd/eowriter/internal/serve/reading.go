@@ -18,8 +18,11 @@ const mostReading = 32 << 20
 // it reads.)
 type reading struct{ bytes atomic.Int64 }
 
-func (r *reading) take(n int64) bool {
-	if r.bytes.Add(n) > mostReading {
+// take takes n bytes for a message that has held already, if they are free. It never gets more than it leaves free, unless it is
+// the only one: so whoever sends large messages slowly leaves room for others' small ones.
+func (r *reading) take(held, n int64) bool {
+	all := r.bytes.Add(n)
+	if left := mostReading - all; left < 0 || left < held+n && all > held+n {
 		r.bytes.Add(-n)
 		return false
 	}
@@ -66,7 +69,7 @@ func (b *callBody) letGo() {
 // Read implements io.Reader. A message that there is no place for ends the call.
 func (b *callBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
-	if !b.of.take(int64(n)) {
+	if !b.of.take(b.held, int64(n)) {
 		return 0, noPlace()
 	}
 	b.held += int64(n)
@@ -107,7 +110,7 @@ func (e *expander) letGo() {
 // Read implements connect.Decompressor.
 func (e *expander) Read(p []byte) (int, error) {
 	n, err := e.Reader.Read(p)
-	if !e.of.take(int64(n)) {
+	if !e.of.take(e.held, int64(n)) {
 		return 0, noPlace()
 	}
 	e.held += int64(n)
