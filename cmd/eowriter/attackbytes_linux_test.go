@@ -37,6 +37,7 @@ func framed(message []byte) []byte {
 
 // If one of these bodies were taken for what it says, the sidecar would run out of memory or of time, for everybody.
 func TestAttackBodies(t *testing.T) {
+	large(t)
 	a := attack(t, "--listen", "127.0.0.1:0")
 	gzipped := bomb(t, func(w io.Writer) (io.WriteCloser, error) { return gzip.NewWriter(w), nil })
 	zstdBomb := bomb(t, func(w io.Writer) (io.WriteCloser, error) { return zstd.NewWriter(w) })

@@ -55,6 +55,7 @@ func request(method, path string, length int, header ...string) string {
 
 // Connections on which little or nothing happens must keep nobody out.
 func TestAttackConnections(t *testing.T) {
+	large(t)
 	a := attack(t, "--listen", "127.0.0.1:0")
 	t.Run("10,000 idle", func(t *testing.T) {
 		var files unix.Rlimit
@@ -99,6 +100,7 @@ func TestAttackConnections(t *testing.T) {
 
 // A header must not take more memory than headers need, by whatever protocol it comes.
 func TestAttackHeaders(t *testing.T) {
+	large(t)
 	a := attack(t, "--listen", "127.0.0.1:0")
 	slow := a.hold(t, 1, slowHeader)[0]
 	get := "GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
@@ -163,6 +165,7 @@ func header(t *testing.T) []byte {
 // One connection of HTTP/2 must not be worth more than any other: neither by opening requests without end, nor by taking
 // them back at once.
 func TestAttackStreams(t *testing.T) {
+	large(t)
 	a := attack(t, "--listen", "127.0.0.1:0")
 	head := header(t)
 	t.Run("10,000 streams", func(t *testing.T) {

@@ -83,9 +83,10 @@ func (r *reading) gzipped() connect.HandlerOption {
 		func() connect.Compressor { return gzip.NewWriter(io.Discard) })
 }
 
-// expander expands one message after another.
+// expander expands one message after another. It is no io.WriterTo, as the reader in it is: connect copies what is beyond a
+// message's limit to nowhere, which must count, too, or the end of 2 GB is waited for.
 type expander struct {
-	gzip.Reader
+	z    gzip.Reader
 	of   *reading
 	held int64
 }
@@ -93,7 +94,7 @@ type expander struct {
 // Reset implements connect.Decompressor.
 func (e *expander) Reset(in io.Reader) error {
 	e.letGo()
-	return e.Reader.Reset(in)
+	return e.z.Reset(in)
 }
 
 // Close implements connect.Decompressor.
@@ -109,7 +110,7 @@ func (e *expander) letGo() {
 
 // Read implements connect.Decompressor.
 func (e *expander) Read(p []byte) (int, error) {
-	n, err := e.Reader.Read(p)
+	n, err := e.z.Read(p)
 	if !e.of.take(e.held, int64(n)) {
 		return 0, noPlace()
 	}
