@@ -56,27 +56,27 @@ func TestAttackBodies(t *testing.T) {
 		name, path string
 		body       []byte
 		header     []string
-		status     []int
+		status     int
 	}{
-		{"gzip of zeros", rowsPath, gzipped, []string{"Content-Encoding", "gzip"}, []int{413}},
-		{"zstd of zeros", rowsPath, zstdBomb, []string{"Content-Encoding", "zstd"}, []int{413}},
-		{"zstd with a window of 2 GiB", rowsPath, largeWindow, []string{"Content-Encoding", "zstd"}, []int{400, 413}},
-		{"gzip that breaks off", rowsPath, gzipped[:1000], []string{"Content-Encoding", "gzip"}, []int{400}},
-		{"plain zeros", rowsPath, make([]byte, 20<<20), nil, []int{413}},
-		{"gzip in a call", appendCall, gzipped, []string{"Content-Type", "application/proto", "Content-Encoding", "gzip"}, []int{429}},
-		{"gzip in a call as JSON", appendCall, gzipped, []string{"Content-Type", "application/json", "Content-Encoding", "gzip"}, []int{429}},
+		{"gzip of zeros", rowsPath, gzipped, []string{"Content-Encoding", "gzip"}, 413},
+		{"zstd of zeros", rowsPath, zstdBomb, []string{"Content-Encoding", "zstd"}, 413},
+		{"zstd with a window of 2 GiB", rowsPath, largeWindow, []string{"Content-Encoding", "zstd"}, 400},
+		{"gzip that breaks off", rowsPath, gzipped[:1000], []string{"Content-Encoding", "gzip"}, 400},
+		{"plain zeros", rowsPath, make([]byte, 20<<20), nil, 413},
+		{"gzip in a call", appendCall, gzipped, []string{"Content-Type", "application/proto", "Content-Encoding", "gzip"}, 429},
+		{"gzip in a call as JSON", appendCall, gzipped, []string{"Content-Type", "application/json", "Content-Encoding", "gzip"}, 429},
 		{"gzip in a call of operators", "/eowriter.v1.Status/GetStatus", gzipped,
-			[]string{"Content-Type", "application/proto", "Content-Encoding", "gzip"}, []int{429}},
-		{"zeros in a call", appendCall, make([]byte, 20<<20), []string{"Content-Type", "application/proto"}, []int{429}},
-		{"a million rows", rowsPath, million, nil, []int{413}},
-		{"a million rows in a call", appendCall, tiny, []string{"Content-Type", "application/proto"}, []int{400, 413, 429}},
-		{"a row nested deeply", rowsPath, []byte(`{"n": ` + deep), nil, []int{422}},
-		{"a call nested deeply", appendCall, []byte(`{"table": ` + deep), []string{"Content-Type", "application/json"}, []int{400}},
-		{"an unknown field of a call, nested deeply", appendCall, []byte(`{"what": ` + deep), []string{"Content-Type", "application/json"}, []int{400}},
+			[]string{"Content-Type", "application/proto", "Content-Encoding", "gzip"}, 429},
+		{"zeros in a call", appendCall, make([]byte, 20<<20), []string{"Content-Type", "application/proto"}, 429},
+		{"a million rows", rowsPath, million, nil, 413},
+		{"a million rows in a call", appendCall, tiny, []string{"Content-Type", "application/proto"}, 429},
+		{"a row nested deeply", rowsPath, []byte(`{"n": ` + deep), nil, 422},
+		{"a call nested deeply", appendCall, []byte(`{"table": ` + deep), []string{"Content-Type", "application/json"}, 400},
+		{"an unknown field of a call, nested deeply", appendCall, []byte(`{"what": ` + deep), []string{"Content-Type", "application/json"}, 400},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			status, text := a.post(t, test.path, test.body, test.header...)
-			require.Contains(t, test.status, status, "%.300s", text)
+			require.Equal(t, test.status, status, "%.300s", text)
 			require.Less(t, len(text), 4096, "what was sent isn't sent back")
 			a.goesOn(t)
 		})
