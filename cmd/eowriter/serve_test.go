@@ -34,6 +34,7 @@ type sidecar struct {
 	cmd    *exec.Cmd
 	errs   bytes.Buffer
 	client *http.Client
+	ports  []string // URLs, in the order of their flags
 }
 
 func newSidecar(t *testing.T, addr string, args ...string) *sidecar {
@@ -58,9 +59,18 @@ func (s *sidecar) start() {
 	out, err := s.cmd.StdoutPipe()
 	require.NoError(s.t, err)
 	require.NoError(s.t, s.cmd.Start())
-	line, err := bufio.NewReader(out).ReadString('\n')
+	lines := bufio.NewReader(out)
+	line, err := lines.ReadString('\n')
 	require.NoError(s.t, err, "it has ended: %s", &s.errs)
 	require.Equal(s.t, "unix:run/s\n", line)
+	s.ports = nil
+	for _, arg := range s.args {
+		if strings.HasSuffix(arg, "listen") {
+			line, err := lines.ReadString('\n')
+			require.NoError(s.t, err)
+			s.ports = append(s.ports, strings.TrimSpace(line))
+		}
+	}
 }
 
 func (s *sidecar) kill() {

@@ -34,12 +34,13 @@ type Room struct {
 // Room begins to take room for an append that is being read.
 func (i *Ingest) Room() *Room { return &Room{b: &i.budget} }
 
-// Grow takes n bytes more, and says whether they were free.
+// Grow takes n bytes more, and says whether they were free. What is still being read never gets more than it leaves free,
+// unless there is nothing else: bodies that arrive slowly, or are only announced, keep nobody out.
 func (r *Room) Grow(n int64) bool {
 	b := r.b
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.bytes+n > b.opt.TotalBytes {
+	if left := b.opt.TotalBytes - b.bytes - n; left < 0 || left < r.bytes+n && b.bytes > r.bytes {
 		return false
 	}
 	b.bytes += n

@@ -18,8 +18,11 @@ const mostReading = 32 << 20
 // it reads.)
 type reading struct{ bytes atomic.Int64 }
 
-func (r *reading) take(n int64) bool {
-	if r.bytes.Add(n) > mostReading {
+// take takes n bytes for a message that has held already, if they are free. It never gets more than it leaves free, unless it is
+// the only one: so whoever sends large messages slowly leaves room for others' small ones.
+func (r *reading) take(held, n int64) bool {
+	all := r.bytes.Add(n)
+	if left := mostReading - all; left < 0 || left < held+n && all > held+n {
 		r.bytes.Add(-n)
 		return false
 	}
@@ -66,7 +69,7 @@ func (b *callBody) letGo() {
 // Read implements io.Reader. A message that there is no place for ends the call.
 func (b *callBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
-	if !b.of.take(int64(n)) {
+	if !b.of.take(b.held, int64(n)) {
 		return 0, noPlace()
 	}
 	b.held += int64(n)
@@ -80,9 +83,10 @@ func (r *reading) gzipped() connect.HandlerOption {
 		func() connect.Compressor { return gzip.NewWriter(io.Discard) })
 }
 
-// expander expands one message after another.
+// expander expands one message after another. It is no io.WriterTo, as the reader in it is: connect copies what is beyond a
+// message's limit to nowhere, which must count, too, or the end of 2 GB is waited for.
 type expander struct {
-	gzip.Reader
+	z    gzip.Reader
 	of   *reading
 	held int64
 }
@@ -90,7 +94,7 @@ type expander struct {
 // Reset implements connect.Decompressor.
 func (e *expander) Reset(in io.Reader) error {
 	e.letGo()
-	return e.Reader.Reset(in)
+	return e.z.Reset(in)
 }
 
 // Close implements connect.Decompressor.
@@ -106,8 +110,8 @@ func (e *expander) letGo() {
 
 // Read implements connect.Decompressor.
 func (e *expander) Read(p []byte) (int, error) {
-	n, err := e.Reader.Read(p)
-	if !e.of.take(int64(n)) {
+	n, err := e.z.Read(p)
+	if !e.of.take(e.held, int64(n)) {
 		return 0, noPlace()
 	}
 	e.held += int64(n)
