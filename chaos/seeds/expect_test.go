@@ -59,6 +59,10 @@ func (p *player) expect(run int) (expectations, error) {
 // staged is what leads to stops by itself: somebody writes to the stream or finalizes it, or it expires.
 func (p *player) staged(run, partition int) map[error]bool {
 	may := map[error]bool{}
+	wait := Run{}.overdue()
+	if run < len(p.s.Runs) {
+		wait = p.s.Runs[run].overdue()
+	}
 	specs := p.s.Faults
 	for _, r := range p.s.Runs[:min(run+1, len(p.s.Runs))] {
 		specs = append(specs[:len(specs):len(specs)], r.Faults...)
@@ -76,6 +80,11 @@ func (p *player) staged(run, partition int) map[error]bool {
 			may[committed.ErrFenced] = true
 		case emulator.Expire:
 			may[committed.ErrInDoubt] = true
+		case emulator.Stall:
+			// Answers that don't come one after another are an outage, which a stream may not outlive.
+			if time.Duration(f.Count)*(2*wait+time.Minute) > p.ttl()/4 {
+				may[committed.ErrInDoubt] = true
+			}
 		}
 	}
 	return may

@@ -61,7 +61,7 @@ func (x *process) step(e committed.StepEvent) {
 			x.active[i] = true
 		}
 	case e.Step == committed.B5 && !e.Done:
-		if x.sent[i] != (time.Time{}) && now.Sub(x.sent[i]) >= x.overdue() {
+		if x.sent[i] != (time.Time{}) && now.Sub(x.sent[i]) >= x.r.overdue() {
 			x.p.covered.count(answerTimeout)
 		}
 		x.sent[i] = now
@@ -74,9 +74,10 @@ func (x *process) step(e committed.StepEvent) {
 	x.reached(i, e.Step, e.Done)
 }
 
-func (x *process) overdue() time.Duration {
-	if x.r.AnswerTimeout > 0 {
-		return time.Duration(x.r.AnswerTimeout)
+// overdue is how long the run waits for an answer.
+func (r Run) overdue() time.Duration {
+	if r.AnswerTimeout > 0 {
+		return time.Duration(r.AnswerTimeout)
 	}
 	return 3 * time.Minute
 }

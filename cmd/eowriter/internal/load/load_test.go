@@ -195,9 +195,10 @@ func TestDisplay(t *testing.T) {
 			synctest.Wait() // it looks at the counts when it starts
 			over := d.waitFor("no schema of %s yet", "p.d.t")
 			time.Sleep(6 * time.Second) // fake time: at least one tick
-			over()
+			synctest.Wait()             // until nobody writes to out
 			require.Contains(t, out.String(), "no schema of p.d.t yet")
 			require.NotContains(t, out.String(), "rows", "there is nothing to count")
+			over()
 			c.appended.Store(77)
 			c.lines.Store(10e6)
 			c.consumed.Store(500)

@@ -92,7 +92,7 @@ func Run(ctx context.Context, opt Options) (err error) {
 	if err := contact(ctx, led, w, opt.ContactTimeout); err != nil {
 		return err
 	}
-	return serve(ctx, led, w, commits, letters, tel, opt)
+	return (&sidecar{&opt, tel, led, commits, letters, w}).serve(ctx)
 }
 
 // nowhere is a table that there isn't: the service is reached when it says so.
@@ -127,62 +127,76 @@ func contact(ctx context.Context, led *ledger.Ledger, w *committed.Writer, timeo
 	return nil // it has answered; whether there is such a table is not the question
 }
 
+// sidecar is what serves, once the ledger and the writer are open.
+type sidecar struct {
+	opt     *Options
+	tel     *telemetry.Telemetry
+	led     *ledger.Ledger
+	commits *commits
+	letters *letters
+	w       *committed.Writer
+}
+
 // serve has the doors open while the sidecar works.
-func serve(
-	ctx context.Context, led *ledger.Ledger, w *committed.Writer, commits *commits, letters *letters, tel *telemetry.Telemetry, opt Options,
-) (err error) {
-	doors, err := open(&opt)
+func (c *sidecar) serve(ctx context.Context) (err error) {
+	opt := c.opt
+	doors, err := open(opt)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, doors.close()) }()
-	opt.Ingest.Log, opt.Ingest.Events, opt.Ingest.NotOurs = opt.Log, tel.Ingest(), letters.keeps
+	opt.Ingest.Log, opt.Ingest.Events, opt.Ingest.NotOurs = opt.Log, c.tel.Ingest(), c.letters.keeps
 	opt.Tail.Ingest, opt.Tail.Log = opt.Ingest, opt.Log
 	logs := tail.New(opt.Tail)
 	opt.Ingest.Files = logs
-	in, err := ingest.New(led, w, opt.Ingest)
+	in, err := ingest.New(c.led, c.w, opt.Ingest)
 	if err != nil {
 		return err
 	}
-	s := newServer(led, in, tel, newStatus(in, led, commits), opt)
-	unobserve, err := tel.Observe(telemetry.Subject{
-		Ledger: led, Stats: in.Stats, Ready: s.ready, Logs: logs.Counts, TotalBytes: opt.Ingest.TotalBytes, TotalAppends: opt.Ingest.TotalAppends,
+	s := newServer(c, in)
+	unobserve, err := c.tel.Observe(telemetry.Subject{
+		Ledger: c.led, Stats: in.Stats, Ready: s.ready, Logs: logs.Counts, TotalBytes: opt.Ingest.TotalBytes, TotalAppends: opt.Ingest.TotalAppends,
 	})
 	if err != nil {
 		_, left := in.Close(ctx)
 		return errors.Join(err, left)
 	}
 	defer func() { err = errors.Join(err, unobserve()) }()
-	letters.start()
-	logs.Start(led, w, in)
+	c.letters.start()
+	logs.Start(c.led, c.w, in)
 	failed := s.start(doors)
-	opt.Log.Info("serving", "ledger", led.Path(), "addresses", doors.addresses())
+	opt.Log.Info("serving", "ledger", c.led.Path(), "addresses", doors.addresses())
 	if opt.Ready != nil {
 		opt.Ready(doors.addresses())
 	}
-	m := tellManager(led, in, opt.Log)
+	m := tellManager(c.led, in, opt.Log)
 	defer m.close()
 	patience := opt.DrainTimeout
 	select {
 	case <-ctx.Done():
 	case err = <-failed:
 		err = fmt.Errorf("serve: %w", err)
-	case <-led.Failed():
-		err, patience = led.Err(), 0
+	case <-c.led.Failed():
+		err, patience = c.led.Err(), 0
 	}
 	opt.Log.Info("stopping", "drain_timeout", patience.String())
 	m.stop()
 	drained, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 	defer cancel()
+	return errors.Join(err, c.drain(drained, logs, in, s))
+}
+
+// drain ends what serve has begun, and tells what is left when ctx ends.
+func (c *sidecar) drain(ctx context.Context, logs *tail.Tail, in *ingest.Ingest, s *server) error {
 	var closed sync.WaitGroup
-	closed.Go(func() { logs.Close(drained) })
-	_, _ = in.Close(drained)
+	closed.Go(func() { logs.Close(ctx) })
+	_, _ = in.Close(ctx)
 	closed.Wait()
-	remaining, left := in.Remaining()
+	remaining, err := in.Remaining()
 	s.stop()
-	letters.finish(drained)
-	report(opt.Log, remaining)
-	return errors.Join(err, left)
+	c.letters.finish(ctx)
+	report(c.opt.Log, remaining)
+	return err
 }
 
 // report tells what is left for the next start.

@@ -22,7 +22,7 @@ type server struct {
 	in      *ingest.Ingest
 	tel     *telemetry.Telemetry
 	status  *statusService
-	opt     Options
+	opt     *Options
 	https   []*http.Server // one for each door
 	reading reading
 	ctx     context.Context // of all requests; ends in stop
@@ -30,8 +30,8 @@ type server struct {
 	served  sync.WaitGroup
 }
 
-func newServer(led *ledger.Ledger, in *ingest.Ingest, tel *telemetry.Telemetry, status *statusService, opt Options) *server {
-	s := &server{led: led, in: in, tel: tel, status: status, opt: opt}
+func newServer(c *sidecar, in *ingest.Ingest) *server {
+	s := &server{led: c.led, in: in, tel: c.tel, status: newStatus(in, c.led, c.commits), opt: c.opt}
 	s.ctx, s.end = context.WithCancel(context.Background())
 	return s
 }

@@ -41,23 +41,26 @@ func (l *Log) Look() error {
 	return l.extend()
 }
 
-// intact says whether the newest file of the chain still has what was read of it, or was seen of its beginning. If not,
-// it is not the newest any more.
+// intact says whether the newest file of the chain still has what was seen of it, and what was read of that. If not, it is not
+// the newest any more.
 func (l *Log) intact(f *file) (bool, error) {
 	now := stamp{f.number, f.size, f.written}
 	if l.checked == now {
 		return true, nil
 	}
-	known := &f.known
-	if f == l.reading() && l.seen.offset > 0 {
-		known = &l.seen
+	isThere, err := f.known.in(f.f)
+	if isThere && f == l.reading() {
+		isThere, err = l.seen.in(f.f)
 	}
-	isThere, err := known.in(f.f)
 	switch {
 	case err != nil:
 		return false, err
 	case !isThere:
-		return false, l.cut(f, known.position(f))
+		at := f.known
+		if f == l.reading() && l.seen.offset > 0 {
+			at = l.seen
+		}
+		return false, l.cut(f, at.position(f))
 	}
 	l.checked = now
 	return true, f.learn()

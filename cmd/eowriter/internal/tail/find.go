@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/eowriter/eowriter/cmd/eowriter/internal/source"
+	"github.com/klauspost/compress/gzip"
 )
 
 // place is a file's path with what the folder says of it.
@@ -181,9 +182,34 @@ func (l *listing) index(info fs.FileInfo) int {
 // since returns the index, at least the given one, behind which all files were written to after a time.
 func (l *listing) since(index int, written time.Time) int {
 	for n := index + 1; n < len(l.files); n++ {
-		if !l.files[n].written.After(written) {
+		if !contentTime(l.files[n]).After(written) {
 			index = n
 		}
 	}
 	return index
+}
+
+// contentTime is when a file's content was last written to: of a compressed one it is what stands in its header, in whole
+// seconds, since its own may be when it was compressed. One that doesn't say so is taken for old: what is lost is told, and
+// nothing is read twice.
+func contentTime(p place) time.Time {
+	if !strings.HasSuffix(p.path, packed) {
+		return p.written
+	}
+	f, err := os.Open(p.path)
+	if err != nil {
+		return time.Time{}
+	}
+	defer f.Close()
+	z, err := gzip.NewReader(f)
+	if err != nil {
+		return time.Time{}
+	}
+	if z.ModTime.Equal(p.written.Truncate(time.Second)) {
+		return p.written
+	}
+	if z.ModTime.After(p.written) {
+		return time.Time{} // some write what is no time
+	}
+	return z.ModTime
 }

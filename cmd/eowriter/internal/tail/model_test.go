@@ -29,7 +29,8 @@ type world struct {
 	path string
 	now  time.Time
 
-	stamped bool // how rotated files are named
+	stamped bool          // how rotated files are named
+	tick    time.Duration // between what the program does: gzip's header has whole seconds
 	banner  string
 
 	out     *os.File // of the program; nil: it begins a new file with the next line
@@ -57,7 +58,10 @@ type taken struct {
 func newWorld(t *rapid.T, dir string) *world {
 	w := &world{
 		t: t, dir: dir, path: filepath.Join(dir, "app.log"), now: time.Now().Truncate(time.Second), inFile: map[string][]int{}, gone: map[int]bool{},
-		stamped: rapid.Bool().Draw(t, "stamped"),
+		stamped: rapid.Bool().Draw(t, "stamped"), tick: time.Millisecond,
+	}
+	if w.stamped {
+		w.tick = time.Second
 	}
 	if rapid.Bool().Draw(t, "banner") {
 		w.banner = strings.Repeat(" ", rapid.SampledFrom([]int{1, 900, 1100, 3000}).Draw(t, "length")) + "\n"
@@ -80,7 +84,7 @@ func (w *world) touched(path string) { w.no(os.Chtimes(path, w.now, w.now)) }
 
 // put appends to the file that the program has open.
 func (w *world) put(b []byte) {
-	w.pass(time.Millisecond)
+	w.pass(w.tick)
 	if w.out == nil {
 		f, err := os.OpenFile(w.path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 		w.no(err)
@@ -220,7 +224,7 @@ func (w *world) copytruncate() {
 	w.no(os.WriteFile(to, b, 0o600))
 	w.touched(to)
 	w.no(os.Truncate(w.path, 0))
-	w.pass(time.Millisecond)
+	w.pass(w.tick)
 	w.touched(w.path)
 	w.inFile[to], w.here = w.here, nil
 	if rapid.Bool().Draw(w.t, "regrow") {
@@ -249,7 +253,7 @@ func (w *world) truncate() {
 	w.lose(w.here)
 	w.here = nil
 	w.no(os.Truncate(w.path, 0))
-	w.pass(time.Millisecond)
+	w.pass(w.tick)
 	w.touched(w.path)
 	w.look()
 }
@@ -276,6 +280,7 @@ func (w *world) compress() {
 	w.no(err)
 	var z bytes.Buffer
 	zw := gzip.NewWriter(&z)
+	zw.ModTime = info.ModTime() // as gzip has it
 	_, err = zw.Write(b)
 	w.no(err)
 	w.no(zw.Close())
