@@ -136,9 +136,10 @@ func (a *attacked) post(t *testing.T, path string, body []byte, header ...string
 	for n := 0; n < len(header); n += 2 {
 		req.Header.Set(header[n], header[n+1])
 	}
-	// The answer may come before all of the body was taken.
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DisableCompression: true}}
-	resp, err := client.Do(req)
+	// The answer may come before all of the body was taken: one who says "Connection: close" may lose it in a reset.
+	tr := &http.Transport{DisableCompression: true}
+	defer tr.CloseIdleConnections()
+	resp, err := tr.RoundTrip(req)
 	require.NoError(t, err)
 	defer resp.Body.Close()
 	text, err := io.ReadAll(resp.Body)
