@@ -82,15 +82,15 @@ func zstdReader(body io.Reader, room *ingest.Room) (*zstd.Decoder, error) {
 	return z, nil
 }
 
-// readAll reads r to its end, size bytes if that is known.
+// readAll reads r to its end, size bytes if that is known. What is announced takes nothing before it comes.
 func readAll(r io.Reader, room *ingest.Room, size, most int64) ([]byte, error) {
-	if !room.Grow(size + 1) {
-		return nil, noRoom()
-	}
-	buf := make([]byte, 0, size+1) // and one to find the end
+	var buf []byte
 	for {
 		if len(buf) == cap(buf) {
 			more := max(int64(cap(buf)), chunk)
+			if rest := size + 1 - int64(cap(buf)); rest > 0 { // and one to find the end
+				more = min(more, rest)
+			}
 			if !room.Grow(more) {
 				return nil, noRoom()
 			}

@@ -45,6 +45,7 @@ const RowsHelp = `  POST /v1/tables/TABLE/partitions/PARTITION/rows
 type rowsHandler struct {
 	in       *ingest.Ingest
 	maxBytes int64
+	maxRows  int
 	refused  func(error) // is told of each append that is answered with an error
 }
 
@@ -114,7 +115,7 @@ func (h *rowsHandler) append(r *http.Request, key ledger.Key) (*eowriterv1.Appen
 		a.Room.Release()
 		return nil, err
 	}
-	a.Rows = lines(body)
+	a.Rows = lines(body, h.maxRows)
 	pending, err := h.in.Accept(r.Context(), a)
 	if err != nil {
 		return nil, err
@@ -166,10 +167,11 @@ func parseParameters(r *http.Request) (a ingest.Append, ack eowriterv1.Acknowled
 	return a, ack, nil
 }
 
-// lines are the lines of the body that have something on them.
-func lines(body []byte) (rows [][]byte) {
-	rows = make([][]byte, 0, bytes.Count(body, []byte{'\n'})+1)
-	for len(body) > 0 {
+// lines are the lines of the body that have something on them, up to one more than most: an empty row takes more in memory
+// than on its line.
+func lines(body []byte, most int) (rows [][]byte) {
+	rows = make([][]byte, 0, min(bytes.Count(body, []byte{'\n'}), most)+1)
+	for len(body) > 0 && len(rows) <= most {
 		line, rest, _ := bytes.Cut(body, []byte{'\n'})
 		if line = trim(line); len(line) > 0 {
 			rows = append(rows, line)

@@ -147,3 +147,10 @@ func TestBusy(t *testing.T) {
 	require.Contains(t, text, `"retry_after":"1s"`)
 	g.letGo()
 }
+
+// If it fails, a body of newlines, or of tiny rows, takes many times its size before anybody refuses it.
+func TestLines(t *testing.T) {
+	require.Equal(t, [][]byte{[]byte("a"), []byte("b")}, lines([]byte("a\n\n \nb"), 2))
+	require.Len(t, lines([]byte("a\nb\nc\nd\n"), 2), 3, "one more than may be, so that it is refused")
+	require.LessOrEqual(t, cap(lines(bytes.Repeat([]byte{'\n'}, 1<<20), 2)), 3)
+}

@@ -142,7 +142,7 @@ func (s *writer) receive(ctx context.Context, stream *connect.BidiStream[eowrite
 		}
 		r := req.GetAppend()
 		inherit(r, before)
-		before = r
+		before = heritage(r)
 		one := answer{ack: r.GetAcknowledge()}
 		a, err := appendOf(ctx, r)
 		if err == nil {
@@ -170,6 +170,15 @@ func inherit(r, before *eowriterv1.AppendRequest) {
 	if messages := r.GetRows().GetProto(); messages != nil && messages.Descriptor_ == nil {
 		messages.Descriptor_ = before.GetRows().GetProto().GetDescriptor_()
 	}
+}
+
+// heritage is what a request of a stream leaves to the next one: no rows.
+func heritage(r *eowriterv1.AppendRequest) *eowriterv1.AppendRequest {
+	left := &eowriterv1.AppendRequest{Table: r.GetTable(), Partition: r.GetPartition()}
+	if d := r.GetRows().GetProto().GetDescriptor_(); d != nil {
+		left.Rows = &eowriterv1.Rows{Kind: &eowriterv1.Rows_Proto{Proto: &eowriterv1.ProtoRows{Descriptor_: d}}}
+	}
+	return left
 }
 
 // GetPartition implements the API.

@@ -80,7 +80,7 @@ func (s *server) handler(d *door) http.Handler {
 		s.admin(operators, d)
 		mux.Handle("/", forOperators(operators))
 	}
-	rows := &rowsHandler{in: s.in, maxBytes: s.opt.Ingest.AppendBytes, refused: s.refused}
+	rows := &rowsHandler{in: s.in, maxBytes: s.opt.Ingest.AppendBytes, maxRows: s.opt.Ingest.AppendRows, refused: s.refused}
 	route := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		// Not by mux: it takes names with slashes or dots in them for paths to be cleaned.
 		if d.service && strings.HasPrefix(r.URL.EscapedPath(), rowsPrefix) {
